@@ -1,0 +1,51 @@
+"""Speech by many speakers, one file an utterance.
+
+Two layouts: LibriSpeech as ``PART/[SPEAKER/]SPEAKER-CHAPTER-UTTERANCE.EXT`` (Panayotov et al., ICASSP 2015), and one
+folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002). An ``utterances.csv`` with ``utterance,median_f0_hz`` is read
+if it is there: recipes use it to pair low with high voices.
+"""
+
+import csv
+from pathlib import Path
+
+from separation.datasets.tracks import Track, audio_files, refuse
+
+
+def read_librispeech(folder: Path) -> dict[str, list[Track]]:
+    """``{part: tracks}``; each track has the one stem ``speech`` and the speaker as its material."""
+    f0 = _median_f0(folder / "utterances.csv")
+    parts: dict[str, list[Track]] = {}
+    for path in audio_files(folder):
+        part, speaker = path.relative_to(folder).parts[0], path.stem.split("-")[0]
+        parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, f0.get(path.stem, "")))
+    if not parts:
+        refuse(folder, "LibriSpeech (PART/SPEAKER-CHAPTER-UTTERANCE.EXT)", ["no utterance was found"])
+    return parts
+
+
+def read_speakers(folder: Path, corpus: str) -> dict[str, list[Track]]:
+    """``{speaker: tracks}`` from one folder a speaker."""
+    speakers = {
+        sub.name: [_track(f"{corpus}:{sub.name}", path, "") for path in audio_files(sub)]
+        for sub in sorted(p for p in folder.glob("*") if p.is_dir())
+    }
+    speakers = {name: tracks for name, tracks in speakers.items() if tracks}
+    if not speakers:
+        refuse(folder, "speech (SPEAKER/UTTERANCE.EXT)", ["no utterance was found"])
+    return speakers
+
+
+def _track(speaker: str, path: Path, median_f0_hz: str) -> Track:
+    return Track(
+        name=f"{speaker}/{path.stem}",
+        stems={"speech": path},
+        material=frozenset({f"speaker:{speaker}"}),
+        labels={"speaker": speaker, "median_f0_hz": median_f0_hz},
+    )
+
+
+def _median_f0(table: Path) -> dict[str, str]:
+    if not table.is_file():
+        return {}
+    with table.open(newline="") as file:
+        return {row["utterance"]: row["median_f0_hz"] for row in csv.DictReader(file)}

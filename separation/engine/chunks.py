@@ -1,0 +1,167 @@
+"""Where the chunks of a recording lie, and the audio of each at the model's rate.
+
+A chunk is ``[context | kept | context]``. Chunks start a *stride* apart and each keeps ``stride + fade`` samples, so that
+neighbours share a fade; the contexts are computed and thrown away. All lengths are samples at the *recording's* rate
+and starts lie on the resampling grid, where a sample of one rate falls on a sample of the other. Every chunk of a
+recording has the same shape; the chunks are spread evenly, so that the last is padded by little.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from separation.audio import Reader, grid, resample, resample_margin
+from separation.engine.options import Options
+from separation.errors import JobError, NonFiniteAudio
+from separation.models.protocol import Spec
+from separation.signals import Samples
+
+MATCHED = 1.0
+"""Seconds that neighbouring chunks of a permutation-invariant model have in common at least."""
+
+SHORTEST = 1.0
+"""Seconds of a chunk at least, or the segment if that is less: models need something to go by, and filters their length."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The chunks of one recording.
+
+    Args:
+        sample_rate: Hz of the recording.
+        model_rate: Hz of the model.
+        length: samples of the recording.
+        count: chunks.
+        stride: samples from one chunk to the next, on the grid.
+        fade: samples shared by neighbours, at most `stride`.
+        context: samples computed and thrown away on each side, on the grid.
+        margin: samples read beyond the chunk on each side so that its resampled edges are right, on the grid.
+        model_length: samples of a chunk at the model's rate.
+        minimal: chunks needed if only the model's own context overlapped.
+    """
+
+    sample_rate: int
+    model_rate: int
+    length: int
+    count: int
+    stride: int
+    fade: int
+    context: int
+    margin: int
+    model_length: int
+    minimal: int
+
+    def start(self, index: int) -> int:
+        """First sample of a chunk, context included: negative for the first chunk."""
+        return index * self.stride - self.context
+
+    def to_model(self, length: int) -> int:
+        """A length on the grid, in samples at the model's rate."""
+        return length * self.model_rate // self.sample_rate
+
+    @property
+    def span(self) -> int:
+        """Samples of the recording under a chunk."""
+        return -(-self.model_length * self.sample_rate // self.model_rate)
+
+    @property
+    def kept(self) -> slice:
+        """What is kept of a chunk, in samples of the recording from the chunk's start."""
+        return slice(self.context, self.context + self.stride + self.fade)
+
+
+def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
+    """Lay out the chunks of a recording of `length` > 0 samples.
+
+    A permutation-invariant model gets enough context for neighbours to have `MATCHED` seconds in common, and at least
+    twice that as its segment. Where rates differ the context also covers the resampling filter.
+
+    Raises:
+        JobError: the segment leaves nothing beside the context.
+    """
+    segment, context = options.segment or spec.segment, spec.context
+    if segment <= 2 * context:
+        raise JobError(
+            f"Separate in chunks of {segment:g} s",
+            f"the model needs {context:g} s of context on each side",
+            f"Use a segment above {2 * context:g} s; the model's own is {spec.segment:g} s",
+        )
+    minimal = ceil(length / ((segment - 2 * context) * sample_rate))
+    if spec.permutation_invariant:
+        segment, context = max(segment, 2 * MATCHED), max(context, (MATCHED - options.fade) / 2)
+    step, model_step = grid(sample_rate, spec.sample_rate)
+    edge = resample_margin(spec.sample_rate, sample_rate) * sample_rate / spec.sample_rate
+    whole_context = _round_up(max(ceil(context * sample_rate), ceil(edge)), step)
+    kept = max(round(segment * sample_rate) - 2 * whole_context, step)
+    fade = min(round(options.fade * sample_rate), kept // 2)
+    stride = max((kept - fade) // step, 1) * step
+    count = max(1, ceil((length - fade) / stride))
+    stride = _round_up(ceil((length - fade) / count) if count > 1 else length, step)
+    fade = min(fade, stride) if count > 1 else 0
+    needed = ceil((2 * whole_context + stride + fade) * model_step / step)
+    model_length = max(needed, ceil(min(segment, SHORTEST) * spec.sample_rate))
+    return Plan(
+        sample_rate=sample_rate,
+        model_rate=spec.sample_rate,
+        length=length,
+        count=count,
+        stride=stride,
+        fade=fade,
+        context=whole_context,
+        margin=_round_up(resample_margin(sample_rate, spec.sample_rate), step),
+        model_length=_round_up(model_length, spec.multiple_of),
+        minimal=minimal,
+    )
+
+
+def read_chunk(reader: Reader, layout: Plan, index: int) -> tuple[Samples, Samples]:
+    """The audio of a chunk: at the recording's rate ``[C, span]`` and at the model's ``[C, model_length]``.
+
+    Raises:
+        NonFiniteAudio: a sample is NaN or infinite.
+    """
+    margin = layout.margin
+    start = layout.start(index) - margin
+    wide = read_reflected(reader, start, layout.span + 2 * margin)
+    if not np.isfinite(wide).all():
+        raise _non_finite(reader, wide, start)
+    skip = layout.to_model(margin)
+    heard = resample(wide, layout.sample_rate, layout.model_rate)[:, skip : skip + layout.model_length]
+    return wide[:, margin : margin + layout.span], heard
+
+
+def read_reflected(reader: Reader, start: int, length: int) -> Samples:
+    """Samples `start` to `start` + `length`, also outside the recording.
+
+    Beyond an end the recording is reflected about its last sample, and what even that does not reach is zero.
+
+    Returns:
+        float32 ``[C, length]``.
+    """
+    end, stop = reader.length, start + length
+    block = np.zeros((reader.channels, length), np.float32)
+    low, high = min(max(start, 0), end), max(min(stop, end), 0)
+    if high > low:
+        block[:, low - start : high - start] = reader.read(low, high - low)
+    before = min(-start, end - 1)  # samples 1 ... before, backwards, in front of sample 0
+    if before > 0:
+        block[:, -start - before : -start] = reader.read(1, before)[:, ::-1]
+    after = min(stop - end, end - 1)  # samples end - 1 - after ... end - 2, backwards, behind sample end - 1
+    if after > 0:
+        block[:, end - start : end - start + after] = reader.read(end - 1 - after, after)[:, ::-1]
+    return block
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _non_finite(reader: Reader, block: Samples, start: int) -> NonFiniteAudio:
+    bad = int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
+    seconds = max(0, start + bad) / reader.sample_rate
+    return NonFiniteAudio(
+        "Separate a recording",
+        f"it holds NaN or infinity near {seconds:.3f} s",
+        "Export it again, as 24-bit WAV for instance, or select a part without it",
+    )

@@ -1,0 +1,35 @@
+"""Architectures by name. A model is built from JSON-able keyword arguments and nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from separation.errors import ConfigError
+from separation.models.conv_tasnet import ConvTasNet
+from separation.models.protocol import LatentSeparator as LatentSeparator
+from separation.models.protocol import Separator as Separator
+from separation.models.protocol import Spec as Spec
+from separation.models.unet import UNet
+
+ARCHITECTURES: dict[str, type[nn.Module]] = {"conv_tasnet": ConvTasNet, "unet": UNet}
+
+
+def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """A model with random weights.
+
+    Raises:
+        ConfigError: the architecture is not on the list, or it does not take these arguments.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ConfigError(
+            f"Build a model of architecture {architecture!r}",
+            "it is not on the list of architectures that may be built",
+            f"Use one of {', '.join(sorted(ARCHITECTURES))}",
+        )
+    try:
+        return ARCHITECTURES[architecture](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"Build {architecture} with {dict(arguments)}", str(error), "Correct `arguments` in config.json"
+        ) from error

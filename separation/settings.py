@@ -1,0 +1,120 @@
+"""What the owner of an installation may set, read once from the environment.
+
+One frozen object, made by `Settings.from_environment` and handed down; only `ui` and `cli` ask for it, and no other
+room looks at the environment.
+
+| variable | default | meaning |
+|---|---|---|
+| `EARSHOT_DATA` | a folder of the user | where jobs and measurements of this machine are kept |
+| `EARSHOT_KEEP_HOURS` | 24 | hours until a visitor's recording and stems are deleted |
+| `EARSHOT_MAX_UPLOAD_MB` | 2000 | largest file that may be uploaded, in millions of bytes |
+| `EARSHOT_MAX_MINUTES` | 120 | longest recording that the page separates, in minutes |
+| `EARSHOT_CPU_WORKERS` | 1 | jobs that run at once on the CPU |
+| `EARSHOT_HOST` | 127.0.0.1 | address the page listens on; 0.0.0.0 for the whole network |
+| `EARSHOT_PORT` | 7860 | port the page listens on |
+| `EARSHOT_DEVICE` | auto | `auto`, `cpu`, `cuda`, `cuda:N` or `mps` |
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from separation.errors import SeparationError
+
+
+def default_data_folder(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Where this platform keeps a user's application data.
+
+    >>> default_data_folder({"XDG_DATA_HOME": "/x"}, "linux").as_posix()
+    '/x/earshot'
+    """
+    if platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "earshot"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "earshot"
+    return Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "earshot"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this installation runs; see the table above.
+
+    Args:
+        data: folder for jobs and measurements.
+        keep_hours: hours until a job is deleted.
+        max_upload_mb: largest upload, in millions of bytes.
+        max_minutes: longest recording, in minutes.
+        cpu_workers: jobs at once on the CPU.
+        host: address to listen on.
+        port: port to listen on.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    data: Path = field(default_factory=lambda: default_data_folder(os.environ))
+    keep_hours: float = 24.0
+    max_upload_mb: float = 2000.0
+    max_minutes: float = 120.0
+    cpu_workers: int = 1
+    host: str = "127.0.0.1"
+    port: int = 7860
+    device: str = "auto"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of the job store."""
+        return self.data / "jobs"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the environment; an empty value counts as not set.
+
+        Raises:
+            SeparationError: a value is not usable; says which, and what is allowed.
+        """
+        data = environment.get("EARSHOT_DATA")
+        return cls(
+            data=Path(data).expanduser().absolute() if data else default_data_folder(environment),
+            keep_hours=_number(environment, "EARSHOT_KEEP_HOURS", cls.keep_hours, 0.1, 8760),
+            max_upload_mb=_number(environment, "EARSHOT_MAX_UPLOAD_MB", cls.max_upload_mb, 1, 100_000),
+            max_minutes=_number(environment, "EARSHOT_MAX_MINUTES", cls.max_minutes, 0.1, 6000),
+            cpu_workers=_whole(environment, "EARSHOT_CPU_WORKERS", cls.cpu_workers, 1, 64),
+            host=environment.get("EARSHOT_HOST") or cls.host,
+            port=_whole(environment, "EARSHOT_PORT", cls.port, 1, 65535),
+            device=_device(environment, "EARSHOT_DEVICE", cls.device),
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not lowest <= value <= highest:
+        raise _bad(name, text, f"a number from {lowest:g} to {highest:g}", default)
+    return value
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, lowest: int, highest: int) -> int:
+    value = _number(environment, name, default, lowest, highest)
+    if value != int(value):
+        raise _bad(name, environment[name], f"a whole number from {lowest} to {highest}", default)
+    return int(value)
+
+
+def _device(environment: Mapping[str, str], name: str, default: str) -> str:
+    text = environment.get(name) or default
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise _bad(name, text, "auto, cpu, cuda, cuda:N or mps", default)
+    return text
+
+
+def _bad(name: str, text: str, allowed: str, default: object) -> SeparationError:
+    return SeparationError(
+        f"Read the setting {name}", f"it is {text!r}", f"Set it to {allowed}, or leave it out for {default}"
+    )

@@ -1,0 +1,261 @@
+"""The training loop, on `accelerate`: resumable, averaged, logged.
+
+A run is a folder: ``recipe.json``, ``log.jsonl`` (a line a report), ``state/`` (everything needed to go on) and ``best.safetensors``
+(averaged weights, best by validation). Killing it at any moment loses at most the steps since the last state; on the CPU
+going on gives the same weights as never having stopped.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from separation.errors import DataError
+from separation.models import build
+from separation.training import losses
+from separation.training.mixing import Mixer
+from separation.training.recipes import DATA, Recipe
+
+REPORT_EVERY = 50  # steps
+VALIDATION_SEED = 20_000_000  # far from any training seed
+NOT_RECIPE = ("steps", "decay", "validate_every")  # may change when a run is made longer
+
+
+@dataclass(frozen=True)
+class Paths:
+    folder: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.safetensors"
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    output: Path,
+    *,
+    device: str = "auto",
+    initial: Path | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """Run `recipe` on the corpora in `data`; go on if `output` holds a run of it. Returns the best weights.
+
+    Args:
+        initial: weights to start from (``model.safetensors``); ignored when a run is resumed.
+        report: called with every line of the log.
+
+    Raises:
+        DataError: the data folder is broken (before anything is trained), or `output` holds a run of another recipe.
+    """
+    paths = Paths(output)
+    _claim(paths, recipe)
+    training, validation = DATA[recipe.data](recipe, data, output.parent / "cache")
+    return Run(recipe, training, validation, paths, device=device, initial=initial, report=report).go()
+
+
+class Run:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        training: Mixer,
+        validation: Mixer,
+        paths: Paths,
+        *,
+        device: str = "auto",
+        initial: Path | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.paths, self.report = recipe, paths, report
+        self.training, self.validation = training, validation
+        self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
+        model = build(recipe.architecture, recipe.arguments)
+        if initial is not None:
+            model.load_state_dict(load_file(initial))
+        self.average = deepcopy(model).to(self.accelerator.device).eval().requires_grad_(False)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
+        self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        self.step, self.best, self.seconds = 0, -np.inf, 0.0
+        self.loss = losses.build(recipe.losses, pit=_permutation_invariant(model))
+        if paths.state.exists():
+            self._resume()
+
+    def go(self) -> Path:
+        """Train to the recipe's last step."""
+        recipe, started, recent = self.recipe, time.monotonic(), []
+        for stems in self._batches():
+            recent.append(self._learn(stems))
+            self.step += 1
+            done = self.step >= recipe.steps
+            if self.step % REPORT_EVERY == 0 or done:
+                now = time.monotonic()
+                self.seconds, started = self.seconds + now - started, now
+                self._log(event="train", loss=float(torch.stack(recent).mean()), rate=self._rate())
+                recent = []
+            if self.step % recipe.validate_every == 0 or done:
+                self._validate()
+                self._save()
+        return self.paths.best
+
+    def _batches(self) -> Iterator[Tensor]:
+        examples = _Examples(self.training, self.recipe, first_step=self.step)
+        loader = DataLoader(examples, batch_size=self.recipe.batch, num_workers=0)
+        for batch in loader:
+            yield batch.to(self.accelerator.device)
+
+    def _learn(self, stems: Tensor) -> Tensor:
+        """One step on ``[B, S, T]``; returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.model.train()
+        references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
+        with self.accelerator.autocast():
+            estimates, _ = self.model.separate(mixture)
+        loss: Tensor = self.loss(references, estimates.float(), mixture)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        if torch.isfinite(torch.as_tensor(norm)):  # one bad batch must not end a run of hours
+            self.optimiser.step()
+        self.optimiser.zero_grad()
+        self._update_average()
+        return loss.detach()
+
+    def _rate(self) -> float:
+        """Warm-up, constant, linear decay."""
+        recipe = self.recipe
+        warm = min(1.0, (self.step + 1) / max(recipe.warmup, 1))
+        cool = min(1.0, (recipe.steps - self.step) / max(recipe.decay, 1))
+        return recipe.rate * min(warm, cool)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # short memory while everything changes
+        current = self.accelerator.unwrap_model(self.model).state_dict()
+        for name, kept in self.average.state_dict().items():
+            if kept.dtype.is_floating_point:
+                kept.lerp_(current[name], 1 - decay)
+            else:
+                kept.copy_(current[name])
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """The mean gain over the mixture on fixed examples, in dB, full precision, averaged weights."""
+        scores = []
+        loss = losses.build({"si_sdr": 1.0}, pit=_permutation_invariant(self.average))
+        for i in range(self.recipe.validation_examples):
+            stems = torch.from_numpy(self.validation.example(VALIDATION_SEED, 0, i)[None]).to(self.accelerator.device)
+            references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
+            estimates, _ = self.average.separate(mixture)
+            untouched = mixture.unsqueeze(1).expand_as(references)
+            scores.append(float(loss(references, untouched, mixture) - loss(references, estimates, mixture)))
+        score = float(np.mean(scores))
+        if score > self.best:
+            self.best = score
+            _write_weights(self.average, self.paths.best)
+        error = float(np.std(scores) / np.sqrt(len(scores)))
+        self._log(event="validate", si_sdr_gain_db=score, standard_error=error, best=self.best)
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step, "best": self.best, "seconds": self.seconds,
+            "model": self.accelerator.unwrap_model(self.model).state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "torch_rng": torch.get_rng_state(),
+        }  # fmt: skip
+        unfinished = self.paths.state.with_suffix(".part")
+        torch.save(state, unfinished)
+        unfinished.replace(self.paths.state)
+
+    def _resume(self) -> None:
+        state = torch.load(self.paths.state, map_location=self.accelerator.device, weights_only=False)  # our own file
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["torch_rng"].cpu())
+
+    def _log(self, **entry: Any) -> None:
+        entry = {"step": self.step, "seconds": round(self.seconds, 1), **entry}
+        with self.paths.log.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        if self.report is not None:
+            self.report(entry)
+
+
+class _Examples(Dataset[Tensor]):
+    """Examples of all remaining steps, in order."""
+
+    def __init__(self, mixer: Mixer, recipe: Recipe, *, first_step: int) -> None:
+        self.mixer, self.recipe, self.first_step = mixer, recipe, first_step
+
+    def __len__(self) -> int:
+        return max(0, self.recipe.steps - self.first_step) * self.recipe.batch
+
+    def __getitem__(self, i: int) -> Tensor:
+        step, index = divmod(i, self.recipe.batch)
+        return torch.from_numpy(self.mixer.example(self.recipe.seed, self.first_step + step, index))
+
+
+def commit() -> str | None:
+    """The commit this code is at, with ``+changes`` where files differ from it; None outside a repository."""
+    try:
+        here = Path(__file__).parent
+        run = lambda *words: subprocess.run(  # noqa: E731
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        return str(run("rev-parse", "--short", "HEAD")) + ("+changes" if run("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _claim(paths: Paths, recipe: Recipe) -> None:
+    """Write the recipe, or check that the run in this folder is one of the same recipe."""
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    wanted = json.loads(json.dumps(recipe.to_dict()))
+    if paths.recipe.exists():
+        found = json.loads(paths.recipe.read_text())["recipe"]
+        changed = [key for key in wanted if key not in NOT_RECIPE and found.get(key) != wanted[key]]
+        if changed:
+            raise DataError(
+                f"Go on with the run in {paths.folder}",
+                f"it was started with another {', '.join(changed)}",
+                "Use another output folder, or the settings in its recipe.json",
+            )
+    paths.recipe.write_text(json.dumps({"recipe": wanted, "commit": commit()}, indent=2) + "\n")
+
+
+def _permutation_invariant(model: nn.Module) -> bool:
+    return bool(model.spec.permutation_invariant)  # type: ignore[union-attr]
+
+
+def _write_weights(model: nn.Module, path: Path) -> None:
+    unfinished = path.with_suffix(".part")
+    save_file({name: value.contiguous().cpu() for name, value in model.state_dict().items()}, unfinished)
+    unfinished.replace(path)

@@ -1,0 +1,194 @@
+"""Dynamic mixing: every training example is a pure function of (seed, step, index).
+
+So a run that was killed goes on exactly where it was, two runs of one seed see the same audio, and "seconds of audio seen"
+is steps x batch x segment. Examples are float32 ``[S, T]``; the mixture is their sum.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from scipy.signal import lfilter, resample_poly
+
+from separation.training.pools import Audio, Pool
+
+SPEEDS = tuple(Fraction(f) for f in ("4/5", "5/6", "7/8", "9/10", "15/16", "16/15", "10/9", "8/7", "6/5", "5/4"))
+QUIET = 1e-4  # root mean square below which a crop is not worth scaling
+LEVEL_JITTER_DB = 3.0  # the engine normalises whole files, training normalises segments
+
+
+class Mixer(Protocol):
+    """What the loop needs to know about data."""
+
+    sources: tuple[str, ...]
+    length: int
+
+    def example(self, seed: int, step: int, index: int) -> Audio: ...
+
+
+@dataclass(frozen=True)
+class VocalMixer:
+    """Voices over music: aligned pairs, remixes across songs, several voices at once, and music alone.
+
+    Args:
+        pairs: pools with ``vocals`` and ``accompaniment`` that belong together.
+        speech: speakers (stem ``speech``), or None.
+        music: pieces without voices (stem ``music``), or None.
+        length: samples of an example.
+    """
+
+    pairs: Pool
+    speech: Pool | None
+    music: Pool | None
+    length: int
+    sources: tuple[str, ...] = ("vocals", "accompaniment")
+    aligned: float = 0.3
+    voiceless: float = 0.15
+    second_voice: float = 0.15
+    spoken: float = 0.35
+    foreign_music: float = 0.55
+    level_db: float = 5.0
+
+    def example(self, seed: int, step: int, index: int) -> Audio:
+        rng = np.random.default_rng([seed, step, index])
+        if rng.random() < self.aligned:
+            voice, music = self._aligned(rng)
+            level_db = rng.normal(0, 2.0)
+        else:
+            voice, music = self._voice(rng), self._music(rng)
+            voice, music = _level(voice), _level(music)
+            level_db = float(np.clip(rng.normal(0, self.level_db), -12, 12))
+        if rng.random() < self.voiceless:
+            voice = np.zeros_like(voice)
+        voice = voice * np.float32(10 ** (level_db / 20))
+        if rng.random() < 0.5:
+            voice = -voice
+        return normalise(np.stack([voice, music]), rng)
+
+    def _aligned(self, rng: np.random.Generator) -> tuple[Audio, Audio]:
+        i = int(rng.integers(len(self.pairs)))
+        speed = _speed(rng, 0.4)
+        start, length = _crop(rng, len(self.pairs.stems["vocals"][i]), self.length, speed)
+        return tuple(  # type: ignore[return-value]
+            _at_speed(self.pairs.read(stem, i, start, length), speed, self.length)
+            for stem in ("vocals", "accompaniment")
+        )
+
+    def _voice(self, rng: np.random.Generator) -> Audio:
+        voice = self._one_voice(rng)
+        if rng.random() < self.second_voice:
+            voice = _level(voice) + np.float32(rng.uniform(0.3, 1)) * _level(self._one_voice(rng))
+        return _tilt(voice, rng)
+
+    def _one_voice(self, rng: np.random.Generator) -> Audio:
+        if self.speech is not None and rng.random() < self.spoken:
+            return draw(self.speech, "speech", rng, self.length, speed=0.6)
+        return draw(self.pairs, "vocals", rng, self.length, speed=0.6)
+
+    def _music(self, rng: np.random.Generator) -> Audio:
+        music = self._one_music(rng)
+        if rng.random() < 0.1:
+            music = _level(music) + np.float32(rng.uniform(0.2, 1)) * _level(self._one_music(rng))
+        return _tilt(music, rng)
+
+    def _one_music(self, rng: np.random.Generator) -> Audio:
+        if self.music is not None and rng.random() < self.foreign_music:
+            return draw(self.music, "music", rng, self.length, speed=0.3)
+        return draw(self.pairs, "accompaniment", rng, self.length, speed=0.3)
+
+
+@dataclass(frozen=True)
+class SpeakerMixer:
+    """Two people at once.
+
+    Args:
+        speech: speakers (stem ``speech``, label ``median_f0_hz``).
+        length: samples of an example.
+        high_low: share of pairs made of one high and one low voice; the rest are any two speakers.
+    """
+
+    speech: Pool
+    length: int
+    sources: tuple[str, ...] = ("speaker 1", "speaker 2")
+    high_low: float = 0.6
+    level_db: float = 5.0
+    threshold_hz: float = 165.0
+
+    def example(self, seed: int, step: int, index: int) -> Audio:
+        rng = np.random.default_rng([seed, step, index])
+        speakers = list(self.speech.groups)
+        high = self._high()
+        first = speakers[int(rng.integers(len(speakers)))]
+        others = [s for s in speakers if s != first]
+        if rng.random() < self.high_low:
+            others = [s for s in others if high[s] != high[first]] or others
+        second = others[int(rng.integers(len(others)))]
+        voices = [draw(self.speech, "speech", rng, self.length, speed=0.5, group=g) for g in (first, second)]
+        level_db = rng.uniform(-self.level_db, self.level_db)
+        return normalise(np.stack([_level(voices[0]), _level(voices[1]) * np.float32(10 ** (level_db / 20))]), rng)
+
+    def _high(self) -> Mapping[str, bool]:
+        def median(group: str) -> float:
+            known = [float(f) for i in self.speech.groups[group] if (f := self.speech.labels[i].get("median_f0_hz"))]
+            return float(np.median(known)) if known else 0.0
+
+        return {group: median(group) > self.threshold_hz for group in self.speech.groups}
+
+
+def draw(
+    pool: Pool, stem: str, rng: np.random.Generator, length: int, *, speed: float = 0.0, group: str | None = None
+) -> Audio:
+    """A crop of one group: a random recording from a random place, joined with more of the group until it is full."""
+    names = list(pool.groups)
+    members = pool.groups[group if group is not None else names[int(rng.integers(len(names)))]]
+    rate = _speed(rng, speed)
+    needed = int(np.ceil(length * rate)) + 1
+    out, filled = np.zeros(needed, np.float32), 0
+    while filled < needed:
+        i = members[int(rng.integers(len(members)))]
+        size = len(pool.stems[stem][i])
+        start = int(rng.integers(max(size - needed, 0) + 1)) if filled == 0 else 0
+        take = min(size - start, needed - filled)
+        out[filled : filled + take] = pool.read(stem, i, start, take)
+        filled += take + int(rng.integers(1, 8000))  # a pause between recordings
+    return _at_speed(out, rate, length)
+
+
+def normalise(stems: Audio, rng: np.random.Generator) -> Audio:
+    """Bring the mixture to unit deviation, then jitter its level. ``[S, T]`` -> ``[S, T]``."""
+    deviation = max(float(stems.sum(0).std()), QUIET)
+    return (stems * np.float32(10 ** (rng.normal(0, LEVEL_JITTER_DB) / 20) / deviation)).astype(np.float32)
+
+
+def _level(x: Audio) -> Audio:
+    """Unit root mean square over what is not silent, so that pauses do not make a voice loud."""
+    power = np.square(x[: x.size // 400 * 400].reshape(-1, 400)).mean(1)
+    active = power > 1e-3 * power.max(initial=0)
+    level = float(np.sqrt(power[active].mean())) if active.any() else 0.0
+    return x / np.float32(level) if level > QUIET else x
+
+
+def _speed(rng: np.random.Generator, probability: float) -> Fraction:
+    return SPEEDS[int(rng.integers(len(SPEEDS)))] if rng.random() < probability else Fraction(1)
+
+
+def _crop(rng: np.random.Generator, size: int, length: int, speed: Fraction) -> tuple[int, int]:
+    needed = int(np.ceil(length * speed)) + 1
+    return int(rng.integers(max(size - needed, 0) + 1)), needed
+
+
+def _at_speed(x: Audio, speed: Fraction, length: int) -> Audio:
+    """Play faster (pitch and tempo together) by resampling, cut to `length`."""
+    if speed != 1:
+        x = resample_poly(x, speed.denominator, speed.numerator).astype(np.float32)
+    return np.pad(x[:length], (0, max(length - x.size, 0)))
+
+
+def _tilt(x: Audio, rng: np.random.Generator) -> Audio:
+    """A first-order shelf of random direction: other rooms, other microphones."""
+    if rng.random() > 0.4:
+        return x
+    zero, pole = rng.uniform(-0.6, 0.6, 2)
+    return np.asarray(lfilter([1.0, zero], [1.0, pole], x), np.float32)
