@@ -12,13 +12,14 @@ A file here is anything that a stranger uploaded. FFmpeg is given an open file, 
 uploaded playlist would otherwise make it open other files of this machine.
 """
 
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
@@ -30,6 +31,10 @@ from separation.audio.writers import Writer
 from separation.errors import AudioError, Cancelled, EmptyAudio, SeparationError, UnreadableAudio
 from separation.signals import Samples
 
+RATES = 100, 1_536_000
+"""Hz that a header may claim; recorders go up to 768,000, twice that is certainly damage."""
+MOST_CHANNELS = 256
+
 _IN_PLACE = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b".snd", b"fLaC"}
 _SUBTYPES = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
 _DEPTHS = {"PCM_24": "24", "PCM_32": "32f", "FLOAT": "32f", "DOUBLE": "32f"}
@@ -39,30 +44,30 @@ _FFMPEG_OPTIONS = {
     "mpegts,ogg,shn,tta,w64,wav,wv",
     "protocol_whitelist": "none",
 }
+_HEADERLESS = {"aac", "ac3", "eac3", "amr", "dts", "mpeg", "mpegts"}
+"""Containers whose length FFmpeg can only guess."""
+
+_Decode = Callable[[Path, AudioInfo, list[str]], Iterator[Samples]]
 _ADVICE = "Convert it to WAV, FLAC or MP3 with a player or editor that opens it, and try again"
 
 
 def probe(path: Path | str) -> AudioInfo:
-    """What a file says of itself, without decoding it.
+    """What a file says of itself, without decoding it: its `length` may be a claim (`AudioInfo.exact`).
 
     Raises:
-        UnreadableAudio: missing, not audio, or damaged.
+        UnreadableAudio: missing, not audio, or damaged; lists every way tried with its reason.
         EmptyAudio: no bytes, or no samples.
     """
     path = Path(path)
-    _check_file(path)
-    if _first_bytes(path) in _IN_PLACE:
-        try:
+    attempts = _Attempts(path)
+    if attempts.in_place:
+        with attempts.trying("libsndfile"):
             return _probe_soundfile(path)
-        except sf.LibsndfileError:
-            pass  # FFmpeg may know better; if not, its message names both
-    tried: list[str] = []
-    for way, ask in (("FFmpeg", _probe_ffmpeg), ("libsndfile", _probe_soundfile)):
-        try:
-            return ask(path)
-        except (av.error.FFmpegError, sf.LibsndfileError, UnreadableAudio) as error:
-            tried.append(f"{way}: {_reason(error)}")
-    raise _unreadable(path, tried)
+    with attempts.trying("FFmpeg"):
+        return _probe_ffmpeg(path)
+    with attempts.trying("libsndfile"):
+        return _probe_soundfile(path)
+    raise attempts.failure()
 
 
 def open_reader(
@@ -89,31 +94,54 @@ def open_reader(
         Cancelled: `cancelled` said so.
     """
     path = Path(path)
-    _check_file(path)
-    tried: list[str] = []
-    if _first_bytes(path) in _IN_PLACE:
+    attempts = _Attempts(path)
+
+    def decoded(info: AudioInfo, decode: _Decode) -> Reader:
+        _check_duration(info, max_duration)
+        return DecodedReader(path, info, decode, scratch, max_duration, cancelled)
+
+    if attempts.in_place:
+        with attempts.trying("libsndfile, in place"):
+            return SoundFileReader(path, max_duration)
+    with attempts.trying("FFmpeg"):
+        return decoded(_probe_ffmpeg(path), _blocks_ffmpeg)
+    with attempts.trying("libsndfile"):
+        return decoded(_probe_soundfile(path), _blocks_soundfile)
+    raise attempts.failure()
+
+
+class _Attempts:
+    """The ways tried to read a file, each with the reason why it failed."""
+
+    def __init__(self, path: Path) -> None:
+        self._asked = f"Read {path.name}"
+        self._failed: dict[str, str] = {}
+        self._empty: EmptyAudio | None = None
+        if not path.is_file():
+            raise UnreadableAudio(self._asked, "there is no such file", "Check the name, or upload the file again")
+        if path.stat().st_size == 0:
+            raise EmptyAudio(self._asked, "the file is empty (0 bytes)", "Record, export or upload it again")
         try:
-            reader = SoundFileReader(path)
-        except (sf.LibsndfileError, UnreadableAudio) as error:
-            tried.append(f"libsndfile, in place: {_reason(error)}")
-        else:
-            try:
-                _check_duration(reader.info, max_duration)
-            except AudioError:
-                reader.close()
-                raise
-            return reader
-    for way, ask, decode in (
-        ("FFmpeg", _probe_ffmpeg, _blocks_ffmpeg),
-        ("libsndfile", _probe_soundfile, _blocks_soundfile),
-    ):
+            with path.open("rb") as file:
+                self.in_place = file.read(4) in _IN_PLACE
+        except OSError as error:
+            raise UnreadableAudio(self._asked, _reason(error), "Change the file's permissions") from error
+
+    @contextmanager
+    def trying(self, way: str) -> Iterator[None]:
+        """Go on after what only this way cannot do; let everything else (too long, disk full, cancelled) pass."""
         try:
-            info = ask(path)
-            _check_duration(info, max_duration)
-            return DecodedReader(path, info, decode, scratch, max_duration, cancelled)
-        except (av.error.FFmpegError, sf.LibsndfileError, UnreadableAudio) as error:
-            tried.append(f"{way}: {_reason(error)}")
-    raise _unreadable(path, tried)
+            yield
+        except EmptyAudio as error:
+            self._empty = error
+        except (av.error.FFmpegError, sf.LibsndfileError, UnreadableAudio, OSError) as error:
+            self._failed[way] = _reason(error)
+
+    def failure(self) -> AudioError:
+        if self._empty is not None:
+            return self._empty
+        tried = "; ".join(f"{way}: {reason}" for way, reason in self._failed.items())
+        return UnreadableAudio(self._asked, f"it cannot be read as audio. Tried {tried}", _ADVICE)
 
 
 class SoundFileReader(BaseReader):
@@ -122,15 +150,17 @@ class SoundFileReader(BaseReader):
     Raises:
         UnreadableAudio: a coding that it does not seek in exactly, or an end that cannot be read.
         EmptyAudio: no samples.
+        AudioError: longer than `max_duration`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_duration: float | None = None) -> None:
         self._file = sf.SoundFile(path)
         self._lock = threading.Lock()
         try:
             super().__init__(_soundfile_info(path, self._file))
             if self._file.subtype not in _SUBTYPES:
                 raise UnreadableAudio(f"Read {path.name} in place", f"it is coded as {self._file.subtype}", "Decode it")
+            _check_duration(self.info, max_duration)
             self.read(self.length - 1, 1)
         except Exception:
             self._file.close()
@@ -147,8 +177,9 @@ class SoundFileReader(BaseReader):
         except sf.LibsndfileError as error:
             block, reason = np.zeros((0, self.channels), np.float32), _reason(error)
         if len(block) != length:
+            begin, end = start / self.sample_rate, (start + length) / self.sample_rate
             raise UnreadableAudio(
-                f"Read {self.info.name} from {start / self.sample_rate:.2f} s to {(start + length) / self.sample_rate:.2f} s",
+                f"Read {self.info.name} from {begin:.2f} s to {end:.2f} s",
                 f"the file is damaged there ({reason})",
                 "Export or download the file again, or select a part before the damage",
             )
@@ -167,7 +198,7 @@ class DecodedReader(BaseReader):
         self,
         path: Path,
         info: AudioInfo,
-        decode: Callable[[Path, AudioInfo, list[str]], Iterator[Samples]],
+        decode: _Decode,
         scratch: Path | None,
         max_duration: float | None,
         cancelled: Callable[[], bool] | None,
@@ -185,7 +216,7 @@ class DecodedReader(BaseReader):
                     writer.write(block)
                     _check_duration(replace(info, length=writer.length), max_duration)
             if not writer.length:
-                raise EmptyAudio(f"Read {path.name}", "it holds no samples", "Record or export it again")
+                raise _empty(path)
             super().__init__(replace(info, length=writer.length, exact=True, notes=tuple(notes)))
             self._reader = SoundFileReader(decoded)
         except BaseException:
@@ -203,13 +234,6 @@ class DecodedReader(BaseReader):
         self._folder.cleanup()
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UnreadableAudio(f"Read {path.name}", "there is no such file", "Check the name, or upload the file again")
-    if path.stat().st_size == 0:
-        raise EmptyAudio(f"Read {path.name}", "the file is empty (0 bytes)", "Record, export or upload it again")
-
-
 def _check_duration(info: AudioInfo, max_duration: float | None) -> None:
     if max_duration is not None and info.duration > max_duration:
         raise AudioError(
@@ -219,19 +243,23 @@ def _check_duration(info: AudioInfo, max_duration: float | None) -> None:
         )
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4)
+def _check_header(path: Path, sample_rate: int, channels: int) -> None:
+    if not (RATES[0] <= sample_rate <= RATES[1] and 1 <= channels <= MOST_CHANNELS):
+        raise UnreadableAudio(
+            f"Read {path.name}",
+            f"its header is damaged: it claims {channels:,} channels at {sample_rate:,} Hz",
+            f"Use 1 to {MOST_CHANNELS} channels at {RATES[0]:,} to {RATES[1]:,} Hz",
+        )
 
 
-def _unreadable(path: Path, tried: list[str]) -> UnreadableAudio:
-    return UnreadableAudio(f"Read {path.name}", "it cannot be read as audio. Tried " + "; ".join(tried), _ADVICE)
+def _empty(path: Path) -> EmptyAudio:
+    return EmptyAudio(f"Read {path.name}", "it has a header but holds no samples", "Record or export it again")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, SeparationError):
         return error.found
-    if isinstance(error, av.error.FFmpegError):
+    if isinstance(error, (av.error.FFmpegError, OSError)):
         return str(error.strerror)
     return str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
 
@@ -250,8 +278,8 @@ def _soundfile_info(path: Path, file: sf.SoundFile) -> AudioInfo:
             f"Read {path.name}", "its header is there, but it holds no samples", "Record or export it again"
         )
     exact = file.subtype in _SUBTYPES
-    # libsndfile mends a wrong length and says so only in its log.
-    wrong = exact and file.format != "FLAC" and "(should be" in file.extra_info
+    # libsndfile mends a wrong length of the sample data and says so only in its log.
+    wrong = re.search(r"^\s*(data|SSND)\s*: \d+ \(should be", file.extra_info, re.MULTILINE) is not None
     return AudioInfo(
         name=path.name,
         container=file.format.lower(),
@@ -283,28 +311,31 @@ def _blocks_soundfile(path: Path, info: AudioInfo, notes: list[str]) -> Iterator
 # FFmpeg
 
 
+def _av_open(file: BinaryIO) -> Any:
+    # Old tags are in any encoding; they are not used, and must not stop us.
+    return av.open(file, container_options=_FFMPEG_OPTIONS, metadata_errors="replace")
+
+
 @contextmanager
 def _opened_ffmpeg(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its best sound stream."""
     try:
-        with path.open("rb") as file, av.open(file, container_options=_FFMPEG_OPTIONS) as container:
+        with path.open("rb") as file, _av_open(file) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 kinds = " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-                raise UnreadableAudio(f"Read {path.name}", f"the file holds {kinds}, but no sound", _ADVICE)
+                raise UnreadableAudio(f"Read {path.name}", f"it holds {kinds}, but no sound", _ADVICE)
             yield container, stream
-    except OSError as error:
-        # FFmpeg seeks where there is nothing, in files that are not what they seem.
-        raise UnreadableAudio(
-            f"Read {path.name}", f"it ends where it should not ({error.strerror})", _ADVICE
-        ) from error
+    except av.error.ArgumentError as error:
+        raise UnreadableAudio(f"Read {path.name}", "it is no kind of file that is read here", _ADVICE) from error
 
 
 def _probe_ffmpeg(path: Path) -> AudioInfo:
     with _opened_ffmpeg(path) as (container, stream):
         context = stream.codec_context
-        if not context.sample_rate or not context.channels:
-            raise UnreadableAudio(f"Read {path.name}", f"no {context.name} sound could be decoded", _ADVICE)
+        if context is None or not context.sample_rate or not context.channels or context.format is None:
+            raise UnreadableAudio(f"Read {path.name}", "its sound has a coding that FFmpeg does not know", _ADVICE)
+        _check_header(path, context.sample_rate, context.channels)
         lossy = not context.name.startswith(_LOSSLESS)
         bits = {"u8": "16", "s16": "16"}.get(context.format.name.rstrip("p"), "24")
         return AudioInfo(
@@ -313,47 +344,68 @@ def _probe_ffmpeg(path: Path) -> AudioInfo:
             codec=context.name.removesuffix("float"),
             sample_rate=context.sample_rate,
             channels=context.channels,
-            length=max(1, round(_claimed_duration(container, stream) * context.sample_rate)),
+            length=max(1, round(_claimed_duration(path, container, stream) * context.sample_rate)),
             bit_depth=bits,
             lossy=lossy,
             exact=False,
         )
 
 
-def _claimed_duration(container: Any, stream: Any) -> float:
+def _claimed_duration(path: Path, container: Any, stream: Any) -> float:
     """Seconds, from the header, or from the last packet where the header has none (a browser's recording)."""
-    if stream.duration is not None:
+    if stream.duration:
         return float(stream.duration * stream.time_base)
-    if container.duration is not None:
+    if container.duration:
         return float(container.duration / av.time_base)
-    ends = [packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
-    return float(max(ends, default=0) * stream.time_base)
+    packets = (packet for packet in _packets(container, stream) if packet.size)
+    end = max(((packet.pts or 0) + (packet.duration or 0) for packet in packets), default=None)
+    if end is None:
+        raise _empty(path)
+    return float(end * stream.time_base)
 
 
 def _blocks_ffmpeg(path: Path, info: AudioInfo, notes: list[str]) -> Iterator[Samples]:
-    length, damaged = 0, 0
+    """Frames joined to blocks: coders' frames are a few milliseconds."""
+    frames: list[Samples] = []
+    length = 0
+    for frame in _frames_ffmpeg(path, info, notes):
+        frames.append(frame)
+        length += frame.shape[1]
+        if length >= BLOCK:
+            yield np.concatenate(frames, axis=1)
+            frames, length = [], 0
+    if frames:
+        yield np.concatenate(frames, axis=1)
+
+
+def _frames_ffmpeg(path: Path, info: AudioInfo, notes: list[str]) -> Iterator[Samples]:
+    length, damaged, damaged_since = 0, 0, 0
     with _opened_ffmpeg(path) as (container, stream):
         for packet in _packets(container, stream):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                damaged += 1
+                damaged_since += 1
                 continue
             for frame in frames:
-                if (frame.sample_rate, frame.layout.nb_channels) != (info.sample_rate, info.channels):
-                    raise UnreadableAudio(
-                        f"Read {path.name}",
-                        f"at {length / info.sample_rate:.2f} s it changes from {info.channels} channels at"
-                        f" {info.sample_rate} Hz to {frame.layout.nb_channels} at {frame.sample_rate} Hz",
-                        _ADVICE,
+                rate, channels = frame.sample_rate, frame.layout.nb_channels
+                if (rate, channels) != (info.sample_rate, info.channels):
+                    change = (
+                        f"At {length / info.sample_rate:,.2f} s the file changes to {channels} channels at {rate} Hz"
                     )
+                    if not length:
+                        raise UnreadableAudio(f"Read {path.name}", f"{change}, against its header", _ADVICE)
+                    notes.append(f"{change}; what comes before is used.")
+                    return
+                damaged, damaged_since = damaged + damaged_since, 0
                 length += frame.samples
                 yield _frame_to_samples(frame)
-    if damaged and not length:
-        raise UnreadableAudio(f"Read {path.name}", f"all of its {damaged} packets are damaged", _ADVICE)
+    if damaged_since and not length:
+        raise UnreadableAudio(f"Read {path.name}", f"all of its {damaged_since} packets are damaged", _ADVICE)
     if damaged:
         notes.append(f"{damaged} damaged pieces of the file were left out; what follows them comes earlier.")
-    if length < 0.95 * info.length:
+    claimed = 0.0 if info.container in _HEADERLESS else info.length * (0.95 if info.lossy else 1.0)
+    if damaged_since or length < claimed:
         notes.append(_cut_note(length / info.sample_rate))
 
 
@@ -374,8 +426,7 @@ def _frame_to_samples(frame: Any) -> Samples:
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype.kind == "f":
-        return np.ascontiguousarray(values, np.float32)
     if values.dtype == np.uint8:
-        return (values.astype(np.float32) - 128) / 128
-    return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
+        values = values.astype(np.int16) * 256 - 32768
+    scale = 1.0 if values.dtype.kind == "f" else -float(np.iinfo(values.dtype).min)
+    return np.ascontiguousarray(values / scale, np.float32)

@@ -125,7 +125,7 @@ def read_peaks(peaks: Peaks, reader: Reader, start: int, length: int, points: in
 
 
 def peaks_of(samples: Samples, points: int) -> Pairs:
-    """The exact outline of samples in memory: float32 ``[C, T]`` -> int8 ``[points, 2]``; T may be less than `points`."""
+    """The exact outline of samples in memory: float32 ``[C, T]`` -> int8 ``[points, 2]``, for any T."""
     mono = samples.mean(axis=0, dtype=np.float32)
     edges = _edges(0, len(mono), points)
     if not len(mono):
@@ -146,7 +146,8 @@ def _reduce(pairs: Pairs, first: NDArray[np.int64], last: NDArray[np.int64]) -> 
     result = np.zeros((len(first), 2), np.int8)
     full = last > first
     if full.any():
-        # `reduceat` reduces between successive indices: every second answer is ours. The extra row lets `last` be the end.
+        # `reduceat` reduces between successive indices: every second answer is ours. With one row more `last` may be
+        # the end.
         low, high = int(first[full].min()), int(last[full].max())
         indices = np.stack([first[full], last[full]], axis=1).ravel() - low
         rows = np.concatenate([pairs[low:high], np.zeros((1, 2), np.int8)])
@@ -162,4 +163,4 @@ def _merge(pairs: Pairs) -> Pairs:
 
 def _quantise(least: Samples, greatest: Samples) -> Pairs:
     pairs = np.stack([np.floor(np.float64(least) * 127), np.ceil(np.float64(greatest) * 127)], axis=-1)
-    return np.clip(np.nan_to_num(pairs), -127, 127).astype(np.int8)
+    return np.asarray(np.clip(np.nan_to_num(pairs), -127, 127), np.int8)

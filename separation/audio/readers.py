@@ -4,7 +4,7 @@ A reader answers "these samples of every channel" at any position, exactly and i
 command ever holds a whole recording. Readers of files are in `decode.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -151,20 +151,7 @@ class RegionReader(BaseReader):
 
     def __init__(self, reader: Reader, start: int, length: int) -> None:
         info = reader.info
-        super().__init__(
-            AudioInfo(
-                info.name,
-                info.container,
-                info.codec,
-                info.sample_rate,
-                info.channels,
-                length,
-                info.bit_depth,
-                info.lossy,
-                info.exact,
-                info.notes,
-            )
-        )
+        super().__init__(replace(info, length=length))
         if start < 0 or length < 0 or start + length > reader.length:
             raise ShapeError(
                 f"Take samples {start} to {start + length} of {info.name}",

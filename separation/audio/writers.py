@@ -1,17 +1,17 @@
 """Files out: `Writer` takes blocks and writes WAV, FLAC or MP3.
 
 A file has its name only when it is complete: it is written under a temporary name and renamed on `close`. Samples are
-converted here and not by libsndfile, whose 16-bit scale for writing (32,767) is not its scale for reading (32,768): what
-was read is written again bit for bit. Values beyond full scale are limited, never wrapped.
+converted here and not by libsndfile, whose 16-bit scale for writing (32,767) is not its scale for reading (32,768):
+what was read is written again bit for bit. Values beyond full scale are limited, never wrapped.
 
-WAV headers are written here too: room for RF64's sizes is reserved in front and used only when the file has grown beyond
-what RIFF can say (EBU Tech 3306, "on the fly conversion"), so that the length need not be known in advance.
+WAV headers are written here too: room for RF64's sizes is reserved in front and used only when the file has grown
+beyond what RIFF can say (EBU Tech 3306), so that the length need not be known in advance.
 """
 
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -180,8 +180,8 @@ def _check_format(name: str, sample_rate: int, channels: int, format: str, bit_d
         )
     if sample_rate < 1 or channels < 1:
         raise AudioError(asked, "a rate or a number of channels below 1", "Pass positive numbers")
-    if format == "wav" and channels > 1024:
-        raise AudioError(asked, "WAV files here hold up to 1024 channels", "Write fewer channels to a file")
+    if format == "wav" and (channels > 1024 or sample_rate * channels * 4 > 0xFFFFFFFF):
+        raise AudioError(asked, "that is more than a WAV header can say", "Write fewer channels to a file")
     if format == "flac" and bit_depth == "32f":
         raise AudioError(asked, "FLAC holds whole numbers only", "Choose 24 bit, or WAV for 32-bit float")
     if format == "flac" and (channels > 8 or sample_rate > 655_350):
@@ -235,7 +235,9 @@ class _WavSink:
         self._file.close()
 
     def discard(self) -> None:
-        self._file.close()
+        # On a full disk closing fails too, for what is still buffered.
+        with suppress(OSError):
+            self._file.close()
 
     def _header(self) -> bytes:
         """RIFF, room for or contents of ds64, fmt, fact (for float), and the head of data: one length in all cases."""

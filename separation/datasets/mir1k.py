@@ -1,7 +1,7 @@
 """MIR-1K: amateur singing over karaoke music, voice and music apart, 16 kHz.
 
-Layout: ``SINGER/CLIP.{voice,music}.EXT``. C.-L. Hsu and J.-S. R. Jang, "On the improvement of singing voice separation for
-monaural recordings using the MIR-1K dataset", IEEE TASLP 2010. The mixture is the plain sum (the 0 dB protocol).
+Layout: ``SINGER/CLIP.{voice,music}.EXT``. C.-L. Hsu and J.-S. R. Jang, "On the improvement of singing voice separation
+for monaural recordings using the MIR-1K dataset", IEEE TASLP 2010. The mixture is the plain sum (the 0 dB protocol).
 
 Singers share backing tracks, so a split by singer alone leaks; `SHARED_BACKINGS` was found by cross-correlation.
 """

@@ -1,8 +1,8 @@
 """Free music and speech from Debian packages, and which of it is for training and which for testing.
 
-`root` is where the packages are unpacked (``dpkg -x PACKAGE.deb root``), or ``/`` where they are installed. The split is by
-file and fixed here: of Hedgewars and Wesnoth every second piece (by name) is for testing, the songs of Frets on Fire are for
-testing only, the other packages for training only.
+`root` is where the packages are unpacked (``dpkg -x PACKAGE.deb root``), or ``/`` where they are installed. The split is
+by file and fixed here: of Hedgewars and Wesnoth every second piece (by name) is for testing, the songs of Frets on Fire
+are for testing only, the other packages for training only.
 """
 
 from pathlib import Path
@@ -28,6 +28,11 @@ PROMPTS = {
     "asterisk-core-sounds-it-wav": "usr/share/asterisk/sounds/it_IT_m_Carlo",
     "asterisk-core-sounds-ru-wav": "usr/share/asterisk/sounds/ru_RU_f_IvrvoiceRU",
 }
+CHARACTERS = "usr/share/games/hedgewars/Data/Sounds/voices"
+SPEAKING = (
+    "British", "Classic", "Default", "Default_es", "Default_pl", "Default_ru", "Default_uk", "HillBilly", "Mobster",
+    "Pirate", "Russian", "Russian_pl", "Surfer",
+)  # fmt: skip
 VOICED = frozenset({"nunc_dimittis"})  # sung: not an accompaniment
 HEADER_ONLY = 64  # bytes; the package ships a prompt or two without samples
 NOT_SPEECH = frozenset({"beep", "beeperr", "tt-monkeys", "tt-weasels", "ascending-2tone", "descending-2tone"})
@@ -73,6 +78,18 @@ def read_prompts(root: Path) -> dict[str, list[Track]]:
             if path.stem not in NOT_SPEECH and "silence" not in path.parts and path.stat().st_size > HEADER_ONLY
         ]
         for package, folder in PROMPTS.items()
+    }
+
+
+def read_voices(root: Path) -> dict[str, list[Track]]:
+    """Short sentences of Hedgewars' characters, 44.1 kHz, for testing: ``{character: tracks}`` of the stem ``speech``."""
+    _require(root, {"hedgewars-data": CHARACTERS})
+    return {
+        name: [
+            Track(f"{name}/{path.stem}", {"speech": path}, frozenset({f"speaker:hedgewars/{name}"}), {"speaker": name})
+            for path in audio_files(root / CHARACTERS / name)
+        ]
+        for name in SPEAKING
     }
 
 

@@ -1,8 +1,8 @@
 """Speech by many speakers, one file an utterance.
 
 Two layouts: LibriSpeech as ``PART/[SPEAKER/]SPEAKER-CHAPTER-UTTERANCE.EXT`` (Panayotov et al., ICASSP 2015), and one
-folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002). An ``utterances.csv`` with ``utterance,median_f0_hz`` is read
-if it is there: recipes use it to pair low with high voices.
+folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002). An ``utterances.csv`` with ``utterance,median_f0_hz`` is
+read if it is there: recipes use it to pair low with high voices.
 """
 
 import csv

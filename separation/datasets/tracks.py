@@ -1,6 +1,7 @@
 """What a data set is made of: tracks with named stems, and splits that may be trusted.
 
-A split is refused when its sides share *material*: a singer, a speaker, or a backing track, whatever the files are called.
+A split is refused when its sides share *material*: a singer, a speaker, or a backing track, whatever the files are
+called.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,11 +2,13 @@
 
 - The model takes any number, or just this one: as it is.
 - A stereo model on mono: the channel twice, the estimates averaged back.
-- A mono latent model on several channels: masks from the *mid* signal (the mean of the channels), applied to each channel's
-  own latent, then decoded and refined channel by channel. Where the sources lie in the stereo picture is kept.
+- A mono latent model on several channels: masks from the *mid* signal (the mean of the channels), applied to each
+  channel's own latent, then decoded and refined channel by channel. Where the sources lie in the stereo picture is
+  kept.
 - Any other model on several channels (a stereo model on more than two gets the mid signal twice): the estimates of the
-  mid signal become a ratio mask, each source's share ``|E_s| / Σ |E|`` in a short-time spectrum, applied to each channel.
-  The shares sum to one, so that the stems sum to every channel; a lone source shares with what it left of the mid signal.
+  mid signal become a ratio mask, each source's share ``|E_s| / Σ |E|`` in a short-time spectrum, applied to each
+  channel. The shares sum to one, so that the stems sum to every channel; a lone source shares with what it left of the
+  mid signal.
 
 What is in the channels but not in their mean (opposite phases) follows the masks; where the mid signal is silent, the
 shares are equal. The model's rate and the recording's play no part here; see `band.py`.

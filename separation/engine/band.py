@@ -1,10 +1,11 @@
 """From the model's rate back to the recording's, with what the model could not hear.
 
-A model at a lower rate leaves out the top of the band. With x the mixture and ``low(x)`` what is left of it after going down
-to the model's rate and up again, ``x - low(x)`` is exactly what the model never heard. Each source gets its share of it, over
-time: the share of the energy that it has in the model's highest octave, [rate / 4, rate / 2], in the same moment and
-channel. Consonants and cymbals reach over that border, so that the top band follows whoever sounds there. The shares sum
-to one; a lone source shares with what it left of the mixture. This invents nothing: no sound that is not in the mixture.
+Going to another rate and back loses the top of the band: all that a model at a lower rate cannot hold, and the filter's
+slope. With x the mixture and ``there(x)`` what is left of it, ``x - there(x)`` is exactly what the model never heard.
+Each source gets its share of it, over time: the share of the energy that it has in the highest octave heard, in the
+same moment and channel. Consonants and cymbals reach over that border, so that the top band follows whoever sounds
+there. The shares sum to one; a lone source shares with what it left of the mixture. Nothing is invented: no sound that
+is not in the mixture.
 """
 
 import numpy as np
@@ -44,16 +45,17 @@ def to_recording(
     if layout.model_rate == layout.sample_rate:
         return estimates[..., kept].astype(np.float64)
     up = resample(estimates, layout.model_rate, layout.sample_rate)[..., kept].astype(np.float64)
-    if not full_band or layout.model_rate > layout.sample_rate:
+    if not full_band:
         return up
     unheard = wide[:, kept] - resample(heard, layout.model_rate, layout.sample_rate)[:, kept].astype(np.float64)
     return up + unheard * top_octave_shares(estimates, heard, layout)
 
 
 def top_octave_shares(estimates: Samples, heard: Samples, layout: Plan) -> NDArray[np.float64]:
-    """Each source's part of the energy in the model's highest octave, ``[S, C, stride + fade]`` in [0, 1]."""
+    """Each source's part of the energy in the highest octave heard, ``[S, C, stride + fade]`` in [0, 1]."""
     stft = _frames(layout.model_rate)
-    octave = slice(stft.n_fft // 4, None)
+    nyquist = round(stft.n_fft * min(layout.model_rate, layout.sample_rate) / (2 * layout.model_rate))
+    octave = slice(nyquist // 2, nyquist + 1)
 
     def energy(x: Samples) -> torch.Tensor:
         power = stft(torch.from_numpy(np.ascontiguousarray(x))).abs().square()[..., octave, :].sum(-2).double()

@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -76,9 +77,9 @@ class Calibration:
             temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
             temporary.replace(self._path)
 
-    def _read(self) -> dict[str, dict[str, float]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            known: dict[str, dict[str, float]] = json.loads(self._path.read_text(encoding="utf-8"))
+            known: dict[str, dict[str, Any]] = json.loads(self._path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):  # never measured, or damaged: measure again
             return {}
         return known

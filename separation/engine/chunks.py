@@ -1,8 +1,8 @@
 """Where the chunks of a recording lie, and the audio of each at the model's rate.
 
-A chunk is ``[context | kept | context]``. Chunks start a *stride* apart and each keeps ``stride + fade`` samples, so that
-neighbours share a fade; the contexts are computed and thrown away. All lengths are samples at the *recording's* rate
-and starts lie on the resampling grid, where a sample of one rate falls on a sample of the other. Every chunk of a
+A chunk is ``[context | kept | context]``. Chunks start a *stride* apart and each keeps ``stride + fade`` samples, so
+that neighbours share a fade; the contexts are computed and thrown away. All lengths are samples at the *recording's*
+rate and starts lie on the resampling grid, where a sample of one rate falls on a sample of the other. Every chunk of a
 recording has the same shape; the chunks are spread evenly, so that the last is padded by little.
 """
 
@@ -21,7 +21,7 @@ MATCHED = 1.0
 """Seconds that neighbouring chunks of a permutation-invariant model have in common at least."""
 
 SHORTEST = 1.0
-"""Seconds of a chunk at least, or the segment if that is less: models need something to go by, and filters their length."""
+"""Seconds of a chunk at least, or the segment if that is less: models need something to go by."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,11 @@ def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
     fade = min(round(options.fade * sample_rate), kept // 2)
     stride = max((kept - fade) // step, 1) * step
     count = max(1, ceil((length - fade) / stride))
-    stride = _round_up(ceil((length - fade) / count) if count > 1 else length, step)
+    # Spread evenly. The second term is for fades that would be longer than the stride, and become as long.
+    even = max(ceil((length - fade) / count), ceil(length / (count + 1))) if count > 1 else length
+    stride = _round_up(even, step)
     fade = min(fade, stride) if count > 1 else 0
+    count = max(1, ceil((length - fade) / stride))
     needed = ceil((2 * whole_context + stride + fade) * model_step / step)
     model_length = max(needed, ceil(min(segment, SHORTEST) * spec.sample_rate))
     return Plan(
@@ -139,17 +142,19 @@ def read_reflected(reader: Reader, start: int, length: int) -> Samples:
     Returns:
         float32 ``[C, length]``.
     """
-    end, stop = reader.length, start + length
+    end = reader.length
     block = np.zeros((reader.channels, length), np.float32)
-    low, high = min(max(start, 0), end), max(min(stop, end), 0)
-    if high > low:
-        block[:, low - start : high - start] = reader.read(low, high - low)
-    before = min(-start, end - 1)  # samples 1 ... before, backwards, in front of sample 0
-    if before > 0:
-        block[:, -start - before : -start] = reader.read(1, before)[:, ::-1]
-    after = min(stop - end, end - 1)  # samples end - 1 - after ... end - 2, backwards, behind sample end - 1
-    if after > 0:
-        block[:, end - start : end - start + after] = reader.read(end - 1 - after, after)[:, ::-1]
+    for low, high, mirror in ((0, end, None), (1 - end, 0, 0), (end, 2 * end - 1, 2 * end - 2)):
+        first, last = max(low, start), min(high, start + length)
+        if last <= first:
+            continue
+        # Position p outside holds sample `mirror` - p, so that a stretch comes backwards.
+        stretch = (
+            reader.read(first, last - first)
+            if mirror is None
+            else reader.read(mirror - last + 1, last - first)[:, ::-1]
+        )
+        block[:, first - start : last - start] = stretch
     return block
 
 

@@ -1,8 +1,8 @@
 """Raw estimates -> the tracks a user gets, and how well those add up.
 
 Models do not keep the sum of their sources equal to the mixture. The engine does, without touching what is closest to
-the model's intent: of two sources the last becomes mixture minus the other; of more, each takes an equal part of what is
-missing (mixture consistency: Wisdom et al. 2019, arXiv:1811.08521, eq. 6 with equal weights). No stem is ever scaled by
+the model's intent: of two sources the last becomes mixture minus the other; of more, each takes an equal part of what
+is missing (mixture consistency with equal weights: Wisdom et al. 2019, arXiv:1811.08521). No stem is ever scaled by
 itself: if a track would clip there is one common gain for all.
 """
 
@@ -41,16 +41,16 @@ def deliver(
     A lone source is the raw estimate. `RESIDUAL` is mixture - sum of the raw estimates, so that without `consistency`
     (and for a lone source) stems and residual add up to the mixture; with it, the stems alone do.
     """
-    missing = mixture - raw.sum(axis=0)
-    tracks = {name: estimate.astype(np.float32) for name, estimate in zip(sources, raw, strict=True)}
+    # Rounded first, so that the residual is what is missing from the stems as they are written, and 0 where nothing is.
+    estimates = raw.astype(np.float32)
+    missing = mixture - estimates.sum(axis=0, dtype=np.float64)
+    tracks: dict[str, Samples] = dict(zip(sources, estimates, strict=True))
     if consistency and len(sources) == 2:
-        first, last = sources
-        # From the stem as it is written: one rounding less between the sum and the mixture.
-        tracks[last] = (mixture - tracks[first].astype(np.float64)).astype(np.float32)
+        tracks[sources[1]] = (mixture - estimates[0].astype(np.float64)).astype(np.float32)
     elif consistency and len(sources) > 2:
-        tracks = {name: (e + missing / len(sources)).astype(np.float32) for name, e in zip(sources, raw, strict=True)}
-    tracks[RESIDUAL] = missing.astype(np.float32)
-    return tracks
+        shared = (estimates + missing / len(sources)).astype(np.float32)
+        tracks = dict(zip(sources, shared, strict=True))
+    return tracks | {RESIDUAL: missing.astype(np.float32)}
 
 
 def common_gain(peak: float) -> float:

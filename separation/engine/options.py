@@ -29,7 +29,8 @@ class Options:
 
     Args:
         device: ``"auto"`` (CUDA, else MPS, else CPU) or a name that torch knows.
-        precision: ``"fp32"``; ``"fp16"`` (autocast, CUDA only); ``"auto"``: fp32, with TF32 products where CUDA has them.
+        precision: ``"fp32"``; ``"fp16"`` (autocast, CUDA only); ``"auto"``: fp32, with TF32 products where CUDA has
+            them.
         batch: chunks per model call; None: 1 on CPU and MPS, 8 on CUDA, fewer when its memory is short.
         consistency: the delivered stems add up to the mixture. False: the estimates as the model gave them.
         band: ``"full"``: what lies above the model's band is shared among the sources; ``"model"``: it is left to the

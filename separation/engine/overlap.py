@@ -1,8 +1,8 @@
 """Chunks -> one stream: what neighbours share is cross-faded with weights that add up to one.
 
-In float64, so that a sample that is equal in both chunks comes out as the float32 it was: ``x w + x (1 - w)`` errs by less
-than 2⁻⁵¹ of x, and half a step of float32 is 2⁻²⁵. There is no division by a sum of weights, and no loudness is assumed:
-the weights suit sounds that are the same in both chunks, which they are once the context has been thrown away.
+In float64, so that a sample that is equal in both chunks comes out as the float32 it was: ``x w + x (1 - w)`` errs by
+less than 2⁻⁵¹ of x, and half a step of float32 is 2⁻²⁵. There is no division by a sum of weights, and no loudness is
+assumed: the weights suit sounds that are the same in both chunks, which they are once the context has been thrown away.
 """
 
 import numpy as np

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from separation.engine.run import run
 
 from separation.audio import (
     PeakBuilder,
@@ -29,6 +28,7 @@ from separation.audio import (
 from separation.engine.delivery import common_gain, null_db
 from separation.engine.jobs import Job, Request
 from separation.engine.options import RESIDUAL, Options, Progress, Report
+from separation.engine.run import run
 from separation.errors import Cancelled
 from separation.models.protocol import Separator, Spec
 from separation.signals import Samples

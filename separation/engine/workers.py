@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -43,7 +43,9 @@ _log = logging.getLogger(__name__)
 class Load(Protocol):
     """`hub.load`, handed down."""
 
-    def __call__(self, name: str, *, device: str = ...) -> Separator: ...
+    def __call__(
+        self, name: str, *, device: str = ..., progress: Callable[[int, int], None] | None = ...
+    ) -> Separator: ...
 
 
 class Workers:
@@ -73,12 +75,20 @@ class Workers:
                 name = f"earshot-{device}-{number}"
                 self._threads.append(threading.Thread(target=self._work, args=(device,), name=name, daemon=True))
 
-    def start(self) -> None:
-        """Queue what an earlier process left unfinished, and begin."""
+    def start(self, *, running: bool = True) -> None:
+        """Queue what an earlier process left unfinished, and begin.
+
+        Args:
+            running: False on ZeroGPU, where jobs run inside the page's own calls: then there is only the housekeeping,
+                and what an earlier process left unfinished has failed.
+        """
         for job in self.store.all():
             if not job.state().finished:
-                self.submit(job)
-        for thread in self._threads:
+                if running:
+                    self.submit(job)
+                else:
+                    self._end(job, _restarted(job.request))
+        for thread in self._threads if running else self._threads[:1]:
             thread.start()
 
     def stop(self, timeout: float = 30.0) -> None:
@@ -241,7 +251,8 @@ class _Run:
         """From the first state to the last."""
         job, request = self._job, self._job.request
         job.write_state(status="running", stage="read", position=0, device=self._device, error=None)
-        separator = self._models.get(request.model, self._device)
+        separator = self._models.get(request.model, self._device, self._on_download)
+        job.write_state(messages=())
         _check_sources(request, separator)
         shutil.rmtree(job.scratch, ignore_errors=True)  # what a killed process left
         with open_reader(job.input, scratch=job.scratch, cancelled=self._cancelled) as recording:
@@ -280,6 +291,15 @@ class _Run:
 
     def _cancelled(self) -> bool:
         return self._stopping.is_set() or self._job.cancelled
+
+    def _on_download(self, fetched: int, total: int) -> None:
+        """Show the fetching of a model; raising ends it."""
+        if self._cancelled():
+            raise _cancelled()
+        now = time.monotonic()
+        if now - self._said >= _STATE_EVERY:
+            self._said = now
+            self._job.write_state(messages=(f"Fetching the model: {fetched / 1e6:.0f} of {total / 1e6:.0f} MB",))
 
     def _on_progress(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -368,6 +388,10 @@ def _kind(device: str) -> str:
     return device.partition(":")[0]
 
 
+def _restarted(request: Request) -> JobError:
+    return JobError(f"Separate {request.name}", "the page was restarted while it ran", "Separate it again")
+
+
 def _cancelled() -> Cancelled:
     return Cancelled("Separate the recording", "it was stopped", "Start it again when you like")
 
@@ -380,11 +404,11 @@ class _Models:
         self._kept: dict[str, OrderedDict[str, Separator]] = defaultdict(OrderedDict)
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def get(self, name: str, device: str) -> Separator:
+    def get(self, name: str, device: str, progress: Callable[[int, int], None] | None = None) -> Separator:
         with self._locks[device]:
             kept = self._kept[device]
             if name not in kept:
-                kept[name] = self._load(name, device=device)
+                kept[name] = self._load(name, device=device, progress=progress)
             kept.move_to_end(name)
             while len(kept) > MODELS_KEPT:
                 kept.popitem(last=False)

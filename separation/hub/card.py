@@ -1,7 +1,7 @@
 """`config.json` of a model folder, as a schema: what a model is, what it may be used for, and what it is bad at.
 
-Strict on purpose: a misspelt field, a licence left out or a score without its data set is an error that names the field and
-what is allowed there. The schema describes; it builds nothing and reads no weights (`separation.hub.folder` does).
+Strict on purpose: a misspelt field, a licence left out or a score without its data set is an error that names the field
+and what is allowed there. The schema describes; it builds nothing and reads no weights (`separation.hub.folder` does).
 """
 
 import difflib
@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class Score(_Part):
-    """One measured number. `interval` is what the caller's statistics gave, e.g. a 95 % bootstrap interval over clips."""
+    """One measured number; `interval` is its low and high end, e.g. of a 95 % bootstrap over clips."""
 
     metric: Text
     value: float

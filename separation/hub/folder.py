@@ -1,9 +1,10 @@
 """A model folder on disk: `config.json`, `model.safetensors`, `README.md`. The same layout as a Hub repository.
 
-Loading is strict: every tensor must be there, of the right shape, finite, and nothing left over, and the file must be the one
-that the card describes (SHA-256). Only safetensors is read: the other formats of the field are pickles, and a pickle can run
-any program while it is opened. Before anything of a stranger's size is allocated, the model is built without memory (on
-torch's meta device) and its number of parameters compared with the card, so every architecture must build there.
+Loading is strict: every tensor must be there, of the right shape, finite, and nothing left over, and the file must be
+the one that the card describes (SHA-256). Only safetensors is read: the other formats of the field are pickles, and a
+pickle can run any program while it is opened. Before anything of a stranger's size is allocated, the model is built
+without memory (on torch's meta device) and its number of parameters compared with the card, so every architecture must
+build there.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -53,7 +54,13 @@ def read_card(origin: Origin) -> Card:
     return parse(text, f"{CONFIG} of {origin.name}").with_origin(origin)
 
 
-def load_folder(card: Card, device: str | torch.device = "cpu") -> Separator:
+class Loaded(Separator, Protocol):
+    """A separator with the card that it was loaded from."""
+
+    card: Card
+
+
+def load_folder(card: Card, device: str | torch.device = "cpu") -> Loaded:
     """Build what `card` describes and fill in the weights beside it.
 
     Returns:
@@ -77,9 +84,9 @@ def load_folder(card: Card, device: str | torch.device = "cpu") -> Separator:
         model.eval().to(device)
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"{asked} on {device}", str(error).splitlines()[0], 'Use the device "cpu"') from error
-    separator: Any = model
+    separator = cast(Loaded, model)
     separator.card = card
-    return cast(Separator, separator)
+    return separator
 
 
 def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: Any) -> Card:
@@ -89,8 +96,8 @@ def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: A
         folder: new, empty, or an earlier model folder, which is replaced; its last part is the default for ``name``.
         model: has ``spec`` and ``arguments``.
         architecture: its name in ``separation.models.ARCHITECTURES``.
-        **fields: the rest of the card: title, summary, task, licence, citation, authors, trained_on, scores, weaknesses,
-            training. The format, sources, sample rate and everything about the weights come from the model.
+        **fields: the rest of the card: title, summary, task, licence, citation, authors, trained_on, scores,
+            weaknesses, training. The format, sources, sample rate and everything about the weights come from the model.
 
     Raises:
         ConfigError: the fields break the schema, or the folder holds other files.
@@ -99,7 +106,9 @@ def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: A
     folder = Path(folder).absolute()
     others = sorted({path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, README}) if folder.is_dir() else []
     if others:
-        raise ConfigError(f"Save a model as {folder}", f"the folder also holds {_some(others)}", "Choose an empty folder")
+        raise ConfigError(
+            f"Save a model as {folder}", f"the folder also holds {_some(others)}", "Choose an empty folder"
+        )
     staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     staging.mkdir(parents=True)
     try:
@@ -160,8 +169,7 @@ def _check_plan(asked: str, card: Card) -> None:
         "sample_rate": (card.sample_rate, spec.sample_rate),
         "weights.parameters": (0 if card.weights is None else card.weights.parameters, parameters),
     }
-    problems = [f"{field} is {says}, but its arguments build {builds}" for field, (says, builds) in said.items()
-                if says != builds]  # fmt: skip
+    problems = [f"{field} is {a}, but its arguments build {b}" for field, (a, b) in said.items() if a != b]
     if problems:
         raise ConfigError(asked, "; ".join(problems), f"Correct {CONFIG} so that both agree")
 
@@ -182,7 +190,9 @@ def _read_weights(asked: str, card: Card) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise WeightsError(asked, f"{WEIGHTS} is not a safetensors file ({error})", "Ask the author for a good one") from error
+        raise WeightsError(
+            asked, f"{WEIGHTS} is not a safetensors file ({error})", "Ask the author for a good one"
+        ) from error
     return tensors
 
 
@@ -201,8 +211,8 @@ def _fit(asked: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
         for name in wanted
         if name in tensors and _kind(tensors[name]) != _kind(wanted[name])
     ]
-    problems = [f"{len(names)} {word}: {_some(names)}"
-                for word, names in (("missing", missing), ("not used", unused), ("of another shape", unlike)) if names]  # fmt: skip
+    kinds = {"missing": missing, "not used": unused, "of another shape": unlike}
+    problems = [f"{len(names)} {kind}: {_some(names)}" for kind, names in kinds.items() if names]
     if problems:
         raise WeightsError(
             asked,

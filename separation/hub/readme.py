@@ -1,4 +1,4 @@
-"""`README.md` of a model folder: the card as the Hub shows it, written from `config.json` so that the two cannot differ.
+"""`README.md` of a model folder: the card as the Hub shows it, written from `config.json` so that the two agree.
 
 The front matter is what the Hub searches by (https://huggingface.co/docs/hub/model-cards). Nothing here is read back.
 """
@@ -18,11 +18,12 @@ _HUB_LICENCES = frozenset({
 
 def write(card: Card) -> str:
     """Markdown with YAML front matter."""
+    size = f", {card.weights.parameters:,} parameters" if card.weights else ""
     sections = [
         _front_matter(card),
         f"# {_line(card.title)}\n\n{card.summary}",
         f"- **Gives**: {', '.join(card.sources)}, at {card.sample_rate:,} Hz\n"
-        f"- **Architecture**: {card.architecture}" + (f", {card.weights.parameters:,} parameters" if card.weights else ""),
+        f"- **Architecture**: {card.architecture}{size}",
         f'## Use\n\n```python\nimport separation\n\nmodel = separation.load("{card.name}")\n```\n\n'
         "For a copy of this folder give its path, for a repository on the Hub `owner/name`.",
     ]
@@ -57,8 +58,8 @@ def _scores(scores: tuple[Score, ...]) -> str:
         interval = "" if score.interval is None else f"{score.interval[0]:g} to {score.interval[1]:g}"
         cells = (score.metric, f"{score.value:g} {score.unit}", interval, score.data, score.note or "")
         rows.append("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in cells) + " |")
-    commands = sorted({score.command for score in scores if score.command})
-    return "\n".join(rows) + ("\n\nMeasured by:\n\n" + _bullets(f"`{command}`" for command in commands) if commands else "")
+    commands = sorted({f"`{score.command}`" for score in scores if score.command})
+    return "\n".join(rows) + (f"\n\nMeasured by:\n\n{_bullets(commands)}" if commands else "")
 
 
 def _bullets(lines: Iterable[str]) -> str:

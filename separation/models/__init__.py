@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from separation.errors import ConfigError
+from separation.errors import ConfigError, ShapeError
 from separation.models.conv_tasnet import ConvTasNet
 from separation.models.protocol import LatentSeparator as LatentSeparator
 from separation.models.protocol import Separator as Separator
@@ -28,8 +28,10 @@ def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
             f"Use one of {', '.join(sorted(ARCHITECTURES))}",
         )
     try:
-        return ARCHITECTURES[architecture](**arguments)
-    except (TypeError, ValueError) as error:
+        model = ARCHITECTURES[architecture](**arguments)
+        assert model.spec is not None  # made from the arguments on each call, which checks them
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, ShapeError) as error:
         raise ConfigError(
             f"Build {architecture} with {dict(arguments)}", str(error), "Correct `arguments` in config.json"
         ) from error
+    return model

@@ -1,7 +1,7 @@
 """What a separator is: a `Spec`, one method, and for latent separators the inside.
 
-A Protocol, not a base class: anything that answers these calls can be separated with, viewed and edited. Shapes: B batch,
-S source, C channel, T sample, N basis function (or frequency bin), K frame.
+A Protocol, not a base class: anything that answers these calls can be separated with, viewed and edited. Shapes: B
+batch, S source, C channel, T sample, N basis function (or frequency bin), K frame.
 """
 
 from collections.abc import Mapping
@@ -69,9 +69,7 @@ class Separator(Protocol):
     @property
     def spec(self) -> Spec: ...
 
-    def separate(
-        self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None
-    ) -> tuple[Tensor, State]:
+    def separate(self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> tuple[Tensor, State]:
         """Mixture ``[B, C, T]`` -> estimates ``[B, S, C, T]`` and the state for the next chunk (None if stateless)."""
         ...
 

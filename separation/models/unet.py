@@ -1,12 +1,12 @@
 """A U-Net that masks the magnitude spectrogram.
 
 The shape is that of Jansson et al., "Singing voice separation with deep U-Net convolutional networks", ISMIR 2017: 5x5
-convolutions of stride 2 down, transposed ones up, skips by concatenation, a sigmoid mask on the mixture's magnitude, the
-mixture's phase. Three things are newer, each because it buys quality per second on a CPU:
+convolutions of stride 2 down, transposed ones up, skips by concatenation, a sigmoid mask on the mixture's magnitude,
+the mixture's phase. Three things are newer, each because it buys quality per second on a CPU:
 
-* a residual block a level: a 3x3 convolution, and a bottleneck along the whole *frequency* axis, which lets one layer see a
-  harmonic series (the "TDF" of Choi et al., "Investigating U-Nets with various intermediate blocks for spectrogram-based
-  singing voice separation", ISMIR 2020);
+* a residual block a level: a 3x3 convolution, and a bottleneck along the whole *frequency* axis, which lets one layer see
+  a harmonic series (the "TDF" of Choi et al., "Investigating U-Nets with various intermediate blocks for
+  spectrogram-based singing voice separation", ISMIR 2020);
 * a bidirectional GRU over time at the bottom (as Open-Unmix), which sees the whole segment;
 * magnitudes are compressed by a power, so that quiet partials count.
 
@@ -39,7 +39,8 @@ class UNet(nn.Module):
 
     Shape:
         `encode`: ``[B, C, T]`` -> complex ``[B, C, F, K]``.
-        `masks`: ``[B, C, F, K]`` -> ``[B, S, 1, F, K]`` in [0, 1], summing to one over S; the channels' mean power is seen.
+        `masks`: ``[B, C, F, K]`` -> ``[B, S, 1, F, K]`` in [0, 1], summing to one over S; made from the channels' mean
+        power.
     """
 
     citation = (
@@ -60,11 +61,15 @@ class UNet(nn.Module):
         context: float = 1.0,
     ) -> None:
         super().__init__()
-        self.arguments: dict[str, Any] = dict(
-            sources=list(sources), sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length,
-            channels=list(channels), hidden=hidden, segment=segment, context=context,
-        )  # fmt: skip
+        self.arguments: dict[str, Any] = {
+            "sources": list(sources), "sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length,
+            "channels": list(channels), "hidden": hidden, "segment": segment, "context": context,
+        }  # fmt: skip
+        if len(sources) < 2:
+            raise ValueError("the masks share the mixture out, so there must be two sources or more")
         depth, bins = len(channels), n_fft // 2
+        if depth < 2:
+            raise ValueError(f"a U-Net needs two levels or more for its skips, not {depth}")
         if bins % 2**depth or bins // 2**depth < 2:
             raise ValueError(f"{bins} bins cannot be halved {depth} times; use fewer channels or a longer n_fft")
         self.depth, self.bins = depth, bins
@@ -89,7 +94,8 @@ class UNet(nn.Module):
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.stft(x)
+        z: Tensor = self.stft(x)
+        return z
 
     def masks(self, z: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> Tensor:
         power = z.real.square().mean(1) + z.imag.square().mean(1)
@@ -107,9 +113,7 @@ class UNet(nn.Module):
     def refine(self, stems: Tensor, mixture: Tensor) -> Tensor:
         return stems
 
-    def separate(
-        self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None
-    ) -> tuple[Tensor, State]:
+    def separate(self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> tuple[Tensor, State]:
         return separate_by_masks(self, mixture, side, state), None
 
     def network(self, h: Tensor) -> Tensor:
@@ -193,4 +197,5 @@ class Bottom(nn.Module):
         h = torch.relu(self.enter(h))
         h, _ = self.gru(h)
         h = self.leave(h).reshape(b, k, c, f).permute(0, 2, 3, 1)
-        return x + h.to(x.dtype)
+        out: Tensor = x + h.to(x.dtype)
+        return out

@@ -1,14 +1,15 @@
 """The training loop, on `accelerate`: resumable, averaged, logged.
 
-A run is a folder: ``recipe.json``, ``log.jsonl`` (a line a report), ``state/`` (everything needed to go on) and ``best.safetensors``
-(averaged weights, best by validation). Killing it at any moment loses at most the steps since the last state; on the CPU
-going on gives the same weights as never having stopped.
+A run is a folder: ``recipe.json``, ``log.jsonl`` (a line a report), ``state.pt`` (everything needed to go on) and
+``best.safetensors`` (averaged weights, best by validation). Killing it at any moment loses at most the steps since the
+last state; on the CPU going on gives the same weights as never having stopped.
 """
 
 import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,19 +95,21 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.paths, self.report = recipe, paths, report
         self.training, self.validation = training, validation
-        self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
+        self.accelerator = Accelerator(cpu=device == "cpu")
         model = build(recipe.architecture, recipe.arguments)
         if initial is not None:
             model.load_state_dict(load_file(initial))
-        self.average = deepcopy(model).to(self.accelerator.device).eval().requires_grad_(False)
+        self.average: Any = deepcopy(model).to(self.accelerator.device).eval().requires_grad_(False)
         optimiser = torch.optim.AdamW(
             model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
         )
+        self.model: Any
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
         self.step, self.best, self.seconds = 0, -np.inf, 0.0
         self.loss = losses.build(recipe.losses, pit=_permutation_invariant(model))
         if paths.state.exists():
             self._resume()
+        _trim(paths.log, self.step)
 
     def go(self) -> Path:
         """Train to the recipe's last step."""
@@ -118,7 +121,10 @@ class Run:
             if self.step % REPORT_EVERY == 0 or done:
                 now = time.monotonic()
                 self.seconds, started = self.seconds + now - started, now
-                self._log(event="train", loss=float(torch.stack(recent).mean()), rate=self._rate())
+                values = torch.stack(recent)
+                kept = values[torch.isfinite(values)]
+                skipped = len(values) - len(kept)
+                self._log(event="train", loss=float(kept.mean()), rate=self._rate(), skipped=skipped)
                 recent = []
             if self.step % recipe.validate_every == 0 or done:
                 self._validate()
@@ -127,26 +133,37 @@ class Run:
 
     def _batches(self) -> Iterator[Tensor]:
         examples = _Examples(self.training, self.recipe, first_step=self.step)
-        loader = DataLoader(examples, batch_size=self.recipe.batch, num_workers=0)
+        # a generator of its own: the loader draws from it, and a resumed run must find the global one untouched
+        loader = DataLoader(examples, batch_size=self.recipe.batch, num_workers=0, generator=torch.Generator())
         for batch in loader:
             yield batch.to(self.accelerator.device)
 
     def _learn(self, stems: Tensor) -> Tensor:
-        """One step on ``[B, S, T]``; returns the loss."""
+        """One step on ``[B, S, T]``; returns the loss, NaN if the step was skipped."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.model.train()
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
         references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
-        with self.accelerator.autocast():
+        with self._autocast():
             estimates, _ = self.model.separate(mixture)
         loss: Tensor = self.loss(references, estimates.float(), mixture)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        if torch.isfinite(torch.as_tensor(norm)):  # one bad batch must not end a run of hours
+        finite = bool(torch.isfinite(torch.as_tensor(norm)))
+        if finite:
             self.optimiser.step()
+        else:  # one bad batch must not end a run of hours, and batch norm has it in its averages already
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
         self.optimiser.zero_grad()
         self._update_average()
-        return loss.detach()
+        return loss.detach() if finite else torch.full_like(loss, torch.nan)
+
+    def _autocast(self) -> torch.autocast:
+        """Not accelerate's: it fixes one precision for the whole process, and a process may train twice."""
+        bf16 = self.recipe.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
 
     def _rate(self) -> float:
         """Warm-up, constant, linear decay."""
@@ -199,12 +216,15 @@ class Run:
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["torch_rng"].cpu())
+        torch.set_rng_state(state["torch_rng"].cpu())  # type: ignore[no-untyped-call]
 
     def _log(self, **entry: Any) -> None:
         entry = {"step": self.step, "seconds": round(self.seconds, 1), **entry}
+        for key, value in entry.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                entry[key] = None  # JSON has no NaN
         with self.paths.log.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
         if self.report is not None:
             self.report(entry)
 
@@ -226,13 +246,14 @@ class _Examples(Dataset[Tensor]):
 def commit() -> str | None:
     """The commit this code is at, with ``+changes`` where files differ from it; None outside a repository."""
     try:
-        here = Path(__file__).parent
-        run = lambda *words: subprocess.run(  # noqa: E731
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        return str(run("rev-parse", "--short", "HEAD")) + ("+changes" if run("status", "--porcelain", "-uno") else "")
+        return _git("rev-parse", "--short", "HEAD") + ("+changes" if _git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _claim(paths: Paths, recipe: Recipe) -> None:
@@ -248,7 +269,25 @@ def _claim(paths: Paths, recipe: Recipe) -> None:
                 f"it was started with another {', '.join(changed)}",
                 "Use another output folder, or the settings in its recipe.json",
             )
-    paths.recipe.write_text(json.dumps({"recipe": wanted, "commit": commit()}, indent=2) + "\n")
+    _replace(paths.recipe, json.dumps({"recipe": wanted, "commit": commit()}, indent=2) + "\n")
+
+
+def _trim(log: Path, step: int) -> None:
+    """Drop what was logged after the last state (it is done again), and a line that was cut off by a kill."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text().splitlines():
+        with suppress(json.JSONDecodeError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+    _replace(log, "".join(kept))
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def _permutation_invariant(model: nn.Module) -> bool:

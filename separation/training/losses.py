@@ -1,8 +1,8 @@
 """Losses: what a model is trained on. Lower is better; each takes the reference before the estimate.
 
 Silence has a defined value. For a silent reference the projection of SI-SDR and the ratio of SNR do not exist; what is
-wanted then is a quiet estimate, so the loss becomes the estimate's level below the *mixture*, with the same floor (after
-Wisdom et al., "What's all the fuss about free universal sound separation data?", ICASSP 2021).
+wanted then is a quiet estimate, so the loss becomes the estimate's level below the *mixture*, with the same floor
+(after Wisdom et al., "What's all the fuss about free universal sound separation data?", ICASSP 2021).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,8 @@ PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def snr(reference: Tensor, estimate: Tensor, mixture: Tensor, *, limit_db: float = 30.0) -> Tensor:
     """Negative signal-to-noise ratio in dB, soft-limited: ``[*, T]`` three times -> ``[*]``.
 
-    ``10 log10(|s - e|^2 + tau |s|^2) - 10 log10 |s|^2``, tau = 10^(-limit_db / 10); |s| becomes |mixture| where s is silent.
+    ``10 log10(|s - e|^2 + tau |s|^2) - 10 log10 |s|^2``, tau = 10^(-limit_db / 10); |s| becomes |mixture| where s is
+    silent.
     """
     error = (reference - estimate).square().sum(-1)
     return _ratio_db(error, _reference_energy(reference, mixture), limit_db)
@@ -37,14 +38,20 @@ def si_sdr(reference: Tensor, estimate: Tensor, mixture: Tensor, *, limit_db: fl
     silent = energy.squeeze(-1) <= SILENT * mixture.square().sum(-1)
     scale = (estimate * reference).sum(-1, keepdim=True) / (energy + EPSILON)
     target = scale * reference
-    active = _ratio_db((target - estimate).square().sum(-1), target.square().sum(-1) + EPSILON, limit_db)
+    error = (target - estimate).square().sum(-1) + EPSILON  # a silent estimate is 0 dB, not a perfect one
+    active = _ratio_db(error, target.square().sum(-1) + EPSILON, limit_db)
     return torch.where(silent, snr(reference, estimate, mixture, limit_db=limit_db), active)
 
 
 def snr_windows(reference: Tensor, estimate: Tensor, mixture: Tensor, *, window: int = 8000) -> Tensor:
-    """The mean of `snr` over windows of `window` samples: pauses count as much as loud bars do."""
+    """The mean of `snr` over windows of `window` samples: pauses count as much as loud bars do.
+
+    What is left over at the end does not count; a signal shorter than a window is one window.
+    """
+    window = min(window, reference.shape[-1])
     cut = reference.shape[-1] // window * window
-    parts = [x[..., :cut].unflatten(-1, (-1, window)) for x in torch.broadcast_tensors(reference, estimate, mixture)]
+    whole = (x.expand_as(reference)[..., :cut] for x in (reference, estimate, mixture))
+    parts = [x.reshape(*x.shape[:-1], -1, window) for x in whole]
     quiet = parts[2].square().sum(-1) <= SILENT * parts[2].square().sum(-1).mean(-1, keepdim=True)
     loss = torch.where(quiet, 0.0, snr(parts[0], parts[1], parts[2]))
     return loss.mean(-1)
@@ -75,8 +82,8 @@ def multi_resolution_spectral(reference: Tensor, estimate: Tensor, mixture: Tens
 def permutation_invariant(loss: PairLoss) -> PairLoss:
     """The best assignment of estimates to references: ``[B, S, *, T]`` -> ``[B]``.
 
-    Kolbaek et al., "Multitalker speech separation with utterance-level permutation invariant training", TASLP 2017. All S!
-    orders are tried, which is right for the two or three sources of such models.
+    Kolbaek et al., "Multitalker speech separation with utterance-level permutation invariant training", TASLP 2017. All
+    S! orders are tried, which is right for the two or three sources of such models.
     """
 
     def best(reference: Tensor, estimate: Tensor, mixture: Tensor) -> Tensor:
@@ -85,8 +92,9 @@ def permutation_invariant(loss: PairLoss) -> PairLoss:
             [loss(reference[:, i], estimate[:, j], mixture).flatten(1).mean(1) for j in range(sources)]
             for i in range(sources)
         ]
-        orders = [torch.stack([pairs[i][j] for i, j in enumerate(order)]).mean(0) for order in permutations(range(sources))]
-        return torch.stack(orders).min(0).values
+        orders = permutations(range(sources))
+        costs = [torch.stack([pairs[i][j] for i, j in enumerate(order)]).mean(0) for order in orders]
+        return torch.stack(costs).min(0).values
 
     return best
 

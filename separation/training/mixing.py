@@ -1,9 +1,10 @@
 """Dynamic mixing: every training example is a pure function of (seed, step, index).
 
-So a run that was killed goes on exactly where it was, two runs of one seed see the same audio, and "seconds of audio seen"
-is steps x batch x segment. Examples are float32 ``[S, T]``; the mixture is their sum.
+So a run that was killed goes on exactly where it was, two runs of one seed see the same audio, and "seconds of audio
+seen" is steps x batch x segment. Examples are float32 ``[S, T]``; the mixture is their sum.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.signal import lfilter, resample_poly
 
+from separation.errors import DataError
 from separation.training.pools import Audio, Pool
 
 SPEEDS = tuple(Fraction(f) for f in ("4/5", "5/6", "7/8", "9/10", "15/16", "16/15", "10/9", "8/7", "6/5", "5/4"))
@@ -22,8 +24,11 @@ LEVEL_JITTER_DB = 3.0  # the engine normalises whole files, training normalises 
 class Mixer(Protocol):
     """What the loop needs to know about data."""
 
-    sources: tuple[str, ...]
-    length: int
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+    @property
+    def length(self) -> int: ...
 
     def example(self, seed: int, step: int, index: int) -> Audio: ...
 
@@ -116,6 +121,12 @@ class SpeakerMixer:
     level_db: float = 5.0
     threshold_hz: float = 165.0
 
+    def __post_init__(self) -> None:
+        if len(self.speech.groups) < 2:
+            raise DataError(
+                "Mix two speakers", f"{len(self.speech.groups)} in the data", "Add recordings of more speakers"
+            )
+
     def example(self, seed: int, step: int, index: int) -> Audio:
         rng = np.random.default_rng([seed, step, index])
         speakers = list(self.speech.groups)
@@ -144,7 +155,7 @@ def draw(
     names = list(pool.groups)
     members = pool.groups[group if group is not None else names[int(rng.integers(len(names)))]]
     rate = _speed(rng, speed)
-    needed = int(np.ceil(length * rate)) + 1
+    needed = math.ceil(length * rate) + 1
     out, filled = np.zeros(needed, np.float32), 0
     while filled < needed:
         i = members[int(rng.integers(len(members)))]
@@ -175,7 +186,7 @@ def _speed(rng: np.random.Generator, probability: float) -> Fraction:
 
 
 def _crop(rng: np.random.Generator, size: int, length: int, speed: Fraction) -> tuple[int, int]:
-    needed = int(np.ceil(length * speed)) + 1
+    needed = math.ceil(length * speed) + 1
     return int(rng.integers(max(size - needed, 0) + 1)), needed
 
 

@@ -84,7 +84,7 @@ def _decode(path: Path, sample_rate: int, cache: Path) -> NDArray[np.int16]:
         samples = reader.read(0, reader.length).mean(0)
     if reader.sample_rate != sample_rate:
         samples = resample(samples, reader.sample_rate, sample_rate)
-    audio = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    audio: NDArray[np.int16] = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_suffix(".part.npy")
     np.save(unfinished, audio)

@@ -13,6 +13,7 @@ from separation.errors import DataError
 from separation.training.mixing import Mixer, SpeakerMixer, VocalMixer
 from separation.training.pools import load_pool
 
+PRECISIONS = ("no", "bf16")
 KEPT_FOR_TEST = frozenset({"librispeech:2609", "librispeech:367"})  # a low and a high voice of the validation part
 
 
@@ -28,8 +29,8 @@ class Recipe:
         length: samples of an example.
         batch: examples a step.
         steps: optimiser steps in all.
-        decay: steps of linear decay to zero at the end; the rate is constant before (and warmed up at the start), so that a
-            run can be made longer without having spent its decay.
+        decay: steps of linear decay to zero at the end; the rate is constant before (and warmed up at the start), so
+            that a run can be made longer without having spent its decay.
         rate: peak learning rate of AdamW.
         ema: decay of the averaged weights; those are validated and shipped.
         precision: "no" or "bf16".
@@ -53,7 +54,13 @@ class Recipe:
     precision: str = "no"
     validate_every: int = 500
     validation_examples: int = 48
-    mixing: dict[str, float] = field(default_factory=dict)
+    mixing: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise DataError(
+                f"Train in precision {self.precision!r}", "it is not known", f"Use one of {', '.join(PRECISIONS)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,10 +73,16 @@ RECIPES = {
     "vocals": Recipe(
         name="vocals",
         architecture="unet",
-        arguments=dict(
-            sources=["vocals", "accompaniment"], sample_rate=16000, n_fft=1024, hop_length=256,
-            channels=[16, 32, 64, 96, 128], hidden=192, segment=8.0, context=1.0,
-        ),  # fmt: skip
+        arguments={
+            "sources": ["vocals", "accompaniment"],
+            "sample_rate": 16000,
+            "n_fft": 1024,
+            "hop_length": 256,
+            "channels": [16, 32, 64, 96, 128],
+            "hidden": 192,
+            "segment": 8.0,
+            "context": 1.0,
+        },
         data="vocals",
         losses={"snr": 1.0, "snr_windows": 0.3},
         length=255 * 256,
@@ -82,10 +95,22 @@ RECIPES = {
     "speakers": Recipe(
         name="speakers",
         architecture="conv_tasnet",
-        arguments=dict(
-            sources=["speaker 1", "speaker 2"], sample_rate=8000, basis=256, kernel=32, bottleneck=128, hidden=256,
-            skip=0, width=3, blocks=8, repeats=2, mask="relu", encoder_relu=True, segment=8.0, context=1.0,
-        ),  # fmt: skip
+        arguments={
+            "sources": ["speaker 1", "speaker 2"],
+            "sample_rate": 8000,
+            "basis": 256,
+            "kernel": 32,
+            "bottleneck": 128,
+            "hidden": 256,
+            "skip": 0,
+            "width": 3,
+            "blocks": 8,
+            "repeats": 2,
+            "mask": "relu",
+            "encoder_relu": True,
+            "segment": 8.0,
+            "context": 1.0,
+        },
         data="speakers",
         losses={"si_sdr": 1.0},
         length=32000 - 256,
@@ -95,7 +120,7 @@ RECIPES = {
         rate=1e-3,
         precision="bf16",
     ),
-}  # fmt: skip
+}
 
 MixerPair = tuple[Mixer, Mixer]
 
@@ -114,14 +139,12 @@ def vocals_data(recipe: Recipe, folder: Path, cache: Path) -> MixerPair:
         pool(singers["train"], "song"), pool(spoken, "speaker"), pool(music["train"], "file"), recipe.length,
         **recipe.mixing,
     )  # fmt: skip
-    validation = VocalMixer(
-        pool(singers["validation"], "song"), None, None, recipe.length, aligned=1.0, voiceless=0.0
-    )
+    validation = VocalMixer(pool(singers["validation"], "song"), None, None, recipe.length, aligned=1.0, voiceless=0.0)
     return train, validation
 
 
 def speakers_data(recipe: Recipe, folder: Path, cache: Path) -> MixerPair:
-    """LibriSpeech, one woman and one man of TSP, and the prompt voices for training; three other speakers to validate on."""
+    """LibriSpeech, a woman and a man of TSP, and the prompt voices for training; three other speakers to validate on."""
     libri = speech.read_librispeech(folder / "librispeech")
     tsp = speech.read_speakers(folder / "tsp", "tsp")
     prompts = packages.read_prompts(folder / "debian")

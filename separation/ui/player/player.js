@@ -616,8 +616,7 @@ class Transport extends EventTarget {
       if (this.deck.running) this.keepGoing();
       else this.tryToStart();
     }
-    if (this.playing && this.next) this.tryToChangeOver();
-    else if (this.next) this.replace(this.next.base, this.next.library, (this.next = null));
+    if (this.next) this.tryToChangeOver();
     this.library.want(this.wishes(this.library, this.position));
     const idle = !this.playing && this.library.pending.size === 0 && this.library.failures === 0;
     if (!idle) this.timer = setTimeout(() => this.tick(), TICK);
@@ -682,6 +681,11 @@ class Transport extends EventTarget {
   tryToChangeOver() {
     const { base, library } = this.next;
     const { position } = this;
+    if (!this.playing) {
+      this.next = null;
+      this.replace(base, library);
+      return;
+    }
     library.want(this.wishes(library, position, 3));
     if (!this.deck.running || !this.here(library, position) || !this.here(library, position + 0.2)) return;
     const at = Math.ceil((this.audio.currentTime + LEAD) * this.rate);
@@ -889,11 +893,11 @@ class Lane {
     const source = `${this.url}.png?start=${start}&length=${length}&width=${width}&height=${height}&scale=mel`;
     if (this.asked.image === source) return;
     this.asked.image = source;
-    const loading = new Image();
+    const loading = Object.assign(new Image(), { alt: "", draggable: false });
     loading.onload = () => {
       if (this.asked.image !== source) return;
-      this.image.src = source;
-      this.image.hidden = false;
+      this.image.replaceWith(loading);
+      this.image = loading;
       this.shown = { start: origin + start / rate, end: origin + (start + length) / rate };
       this.placeImage(this.view ?? view);
     };
@@ -945,3 +949,1092 @@ function drawRuler(canvas, view, colours) {
     if (x >= 0 && x + 4 * ratio <= room) context.fillText(label, x + 4 * ratio, height - 9 * ratio);
   }
 }
+
+// ---------------------------------------------------------------------------------------------------------- element
+
+const ICONS = {
+  play: "M8 5.2v13.6a.9.9 0 0 0 1.4.75l10.4-6.8a.9.9 0 0 0 0-1.5L9.4 4.45A.9.9 0 0 0 8 5.2z",
+  pause: "M7 4.5h3.2v15H7zM13.8 4.5H17v15h-3.2z",
+  start: "M6 5h2.2v14H6zM19 6v12a.8.8 0 0 1-1.25.66L9.4 12.7a.85.85 0 0 1 0-1.4l8.35-5.96A.8.8 0 0 1 19 6z",
+  loop: "M7 7h9.2l-1.9-1.9L15.7 3.7 20 8l-4.3 4.3-1.4-1.4L16.2 9H7a2 2 0 0 0-2 2v1.5H3V11a4 4 0 0 1 4-4zm10 10H7.8l1.9 1.9-1.4 1.4L4 16l4.3-4.3 1.4 1.4L7.8 15H17a2 2 0 0 0 2-2v-1.5h2V13a4 4 0 0 1-4 4z",
+  less: "M5 11h14v2H5z",
+  more: "M11 5h2v6h6v2h-6v6h-2v-6H5v-2h6z",
+  fit: "M3 5h2v14H3zm16 0h2v14h-2zM9.4 8.2 8 6.8 6.3 8.5v0L6 12l.3 3.5v0L8 17.2l1.4-1.4L8.6 13h6.8l-.8 2.8 1.4 1.4 1.7-1.7L18 12l-.3-3.5L16 6.8l-1.4 1.4.8 2.8H8.6z",
+  volume: "M4 9.5v5h3.5L12 18.6V5.4L7.5 9.5zm10.2-1.7v8.4a4.6 4.6 0 0 0 0-8.4zm0-4.1v2.1a6.5 6.5 0 0 1 0 12.4v2.1a8.5 8.5 0 0 0 0-16.6z",
+  wave: "M3 11h2v2H3zm4-4h2v10H7zm4-4h2v18h-2zm4 5h2v8h-2zm4 3h2v2h-2z",
+  spectrogram: "M3 4h4v4H3zm0 6h4v4H3zm0 6h4v4H3zm7-6h4v4h-4zm0 6h4v4h-4zm7 0h4v4h-4zm0-12h4v4h-4z",
+  download: "M11 3h2v9.2l3.3-3.3 1.4 1.4L12 16l-5.7-5.7 1.4-1.4 3.3 3.3zM4 18h16v2.2H4z",
+};
+const FORMATS = [
+  ["WAV, 16 bit", "plays everywhere", "wav", "16"],
+  ["WAV, 24 bit", "for further work", "wav", "24"],
+  ["WAV, 32-bit float", "exactly as computed", "wav", "32f"],
+  ["FLAC", "smaller, nothing lost", "flac", "24"],
+  ["MP3", "small", "mp3", "16"],
+];
+const SHORTCUTS = [
+  ["Space", "play, pause"],
+  ["← →", "5 seconds back, on; with Shift 1 second"],
+  ["Home End", "to the start, to the end"],
+  ["1 … 9", "solo a track; with Shift add it"],
+  ["M", "mute the track chosen last"],
+  ["L", "loop the selection"],
+  ["+ −", "zoom in, out; 0 shows everything"],
+  ["Esc", "drop the selection"],
+  ["?", "this help"],
+  ["Click", "go there"],
+  ["Drag", "select a region; drag its ends to change it"],
+  ["Ctrl + wheel, pinch", "zoom"],
+];
+const WORK = {
+  read: "Reading the recording",
+  preview: "Separating a preview",
+  separate: "Separating",
+  write: "Writing the tracks",
+};
+const SHARE = 100000; // `mix?gains=` is rounded to this
+
+const icon = (name) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
+const skeleton = `<li class="row track skeleton" aria-hidden="true"><div class="gutter"><i></i><i></i></div><div class="lane"><i></i></div></li>`;
+const TEMPLATE = `
+<section class="player" tabindex="-1" aria-label="Player">
+  <header class="head">
+    <div class="title"><h2 class="name"></h2><p class="facts"></p></div>
+    <div class="job">
+      <p class="job-line"><span class="dot"></span><span class="job-text"></span><span class="job-left"></span></p>
+      <div class="progress" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100"><i></i></div>
+    </div>
+    <button type="button" class="button cancel" hidden>Cancel</button>
+  </header>
+  <div class="failure" role="alert" hidden>
+    <h3></h3><dl><dt>Asked</dt><dd class="asked"></dd><dt>Found</dt><dd class="found"></dd><dt>What to do</dt><dd class="advice"></dd></dl>
+  </div>
+  <div class="deck">
+    <div class="bar" role="toolbar" aria-label="Playback">
+      <div class="group">
+        <button type="button" class="icon start" aria-label="To the start" title="To the start (Home)">${icon("start")}</button>
+        <button type="button" class="icon play" aria-label="Play" title="Play (Space)">${icon("play")}</button>
+        <button type="button" class="icon loop" aria-pressed="false" aria-label="Loop the selection" title="Loop the selection (L)">${icon("loop")}</button>
+      </div>
+      <p class="time"><span class="now">0:00.000</span><span class="of"></span></p>
+      <p class="hint"></p>
+      <div class="group view">
+        <div class="switch" role="group" aria-label="Show all tracks as">
+          <button type="button" class="all-wave" aria-pressed="true">${icon("wave")}<span>Waveform</span></button>
+          <button type="button" class="all-spectrogram" aria-pressed="false">${icon("spectrogram")}<span>Spectrogram</span></button>
+        </div>
+        <button type="button" class="icon out" aria-label="Zoom out" title="Zoom out (−)">${icon("less")}</button>
+        <button type="button" class="icon fit" aria-label="Show everything" title="Show everything (0)">${icon("fit")}</button>
+        <button type="button" class="icon in" aria-label="Zoom in" title="Zoom in (+)">${icon("more")}</button>
+      </div>
+      <div class="group">
+        <label class="volume" title="Master volume">${icon("volume")}<input type="range" min="0" max="100" value="90" aria-label="Master volume"></label>
+        <button type="button" class="icon help" aria-label="Keyboard and mouse" title="Keyboard and mouse (?)">?</button>
+      </div>
+    </div>
+    <div class="timeline">
+      <div class="row top"><div class="gutter"></div>
+        <div class="lane overview"><canvas></canvas><div class="window"></div><div class="head-line"></div></div></div>
+      <div class="row top"><div class="gutter"></div>
+        <div class="lane ruler" role="slider" tabindex="0" aria-label="Position"><canvas></canvas><div class="shade" hidden></div><div class="marks"></div><div class="head-line"></div></div></div>
+      <ol class="tracks">${skeleton.repeat(4)}</ol>
+    </div>
+    <footer class="foot">
+      <div class="group">
+        <button type="button" class="button all" disabled aria-haspopup="menu">${icon("download")}Download all (zip)</button>
+        <button type="button" class="button mix" disabled aria-haspopup="menu">${icon("download")}Download the mix as it is set now</button>
+        <p class="notice" role="status" aria-live="polite"></p>
+        <button type="button" class="button quiet delete" hidden>Delete now</button>
+      </div>
+      <ul class="notes"></ul>
+    </footer>
+  </div>
+  <div class="menu" role="menu" hidden></div>
+  <dialog class="help-dialog" aria-label="Keyboard and mouse"><h3>Keyboard and mouse</h3><dl>${SHORTCUTS.map(([keys, what]) => `<div><dt>${keys}</dt><dd>${what}</dd></div>`).join("")}</dl>
+    <form method="dialog"><button class="button">Close</button></form></dialog>
+  <dialog class="delete-dialog" aria-label="Delete this audio"><h3>Delete this audio now?</h3>
+    <p>The recording and every track made from it are removed from the server. This cannot be undone.</p>
+    <form method="dialog"><button class="button" value="">Keep</button><button class="button strong" value="delete">Delete</button></form></dialog>
+</section>`;
+
+const TRACK = (number) => `
+  <div class="gutter">
+    <p class="who"><span class="chip"></span><span class="label"></span></p>
+    <div class="buttons">
+      <button type="button" class="icon small picture" aria-pressed="false" title="Spectrogram">${icon("spectrogram")}</button>
+      <button type="button" class="icon small get" aria-haspopup="menu" title="Download">${icon("download")}</button>
+    </div>
+    <div class="level">
+      <button type="button" class="key solo" aria-pressed="false" title="Solo${number < 10 ? ` (${number})` : ""}; Shift adds">S</button>
+      <button type="button" class="key mute" aria-pressed="false" title="Mute (M)">M</button>
+      <input type="range" min="${SILENT_DB}" max="${LOUDEST_DB}" step="0.5" value="0" title="Gain; double-click for 0 dB">
+      <output>0.0 dB</output>
+    </div>
+  </div>
+  <div class="lane wave"><canvas></canvas><img alt="" hidden><div class="shade" hidden></div><div class="head-line"></div></div>`;
+
+/** How a track's name is shown. */
+function titleOf(name) {
+  if (name.startsWith("reference-")) return `${name.slice(10)} (reference)`;
+  return name;
+}
+
+/**
+ * The element. Attributes: `base` (the address of the routes, ending in a slash) and `job` (an id).
+ *
+ * Events (they bubble): `earshot-state` (detail: the job's state, or {status: "gone"}), `earshot-cursor` (seconds),
+ * `earshot-selection` ([start, end] in seconds, or null).
+ */
+class EarshotPlayer extends HTMLElement {
+  static observedAttributes = ["base", "job"];
+
+  #selection = null;
+  #looping = false;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    root.innerHTML = `<link rel="stylesheet" href="${new URL("player.css", import.meta.url)}">${TEMPLATE}`;
+    this.ui = Object.fromEntries(
+      [
+        ...["player", "name", "facts", "job", "job-text", "job-left", "progress", "cancel", "failure", "deck", "start", "play", "loop"],
+        ...["now", "of", "hint", "all-wave", "all-spectrogram", "out", "fit", "in", "volume", "help", "overview", "ruler", "window"],
+        ...["marks", "tracks", "all", "mix", "delete", "notice", "notes", "menu", "help-dialog", "delete-dialog"],
+      ].map((name) => [name, root.querySelector(`.${name}`)]),
+    );
+    // Nothing is shown before its style is here; the box has its height from the start.
+    this.ui.player.hidden = true;
+    root.querySelector("link").onload = () => {
+      this.ui.player.hidden = false;
+      this.refresh();
+    };
+    this.rows = new Map();
+    this.settings = new Map();
+    this.view = [0, 1];
+    this.allSpectrogram = false;
+    this.wire();
+  }
+
+  connectedCallback() {
+    this.transport = new Transport();
+    this.transport.setVolume(this.volume());
+    this.transport.addEventListener("stage", () => this.showStage());
+    this.transport.addEventListener("change", () => this.showTransport());
+    this.transport.addEventListener("gone", () => this.watch?.poll());
+    this.off = new AbortController();
+    const { signal } = this.off;
+    document.addEventListener("keydown", (event) => this.key(event), { signal });
+    this.darkness = matchMedia("(prefers-color-scheme: dark)");
+    this.darkness.addEventListener("change", () => this.theme(), { signal });
+    this.themes = new MutationObserver(() => this.theme());
+    for (const element of [document.documentElement, document.body]) {
+      this.themes.observe(element, { attributes: true, attributeFilter: ["class"] });
+    }
+    this.sizes = new ResizeObserver(() => this.refresh());
+    this.sizes.observe(this.ui.ruler);
+    this.theme();
+    this.restart();
+    const frame = () => {
+      this.follow();
+      this.frame = requestAnimationFrame(frame);
+    };
+    frame();
+  }
+
+  disconnectedCallback() {
+    cancelAnimationFrame(this.frame);
+    this.off.abort();
+    this.themes.disconnect();
+    this.sizes.disconnect();
+    this.watch?.close();
+    this.watch = null;
+    this.transport.close();
+  }
+
+  attributeChangedCallback(_, before, after) {
+    if (before !== after && this.isConnected && this.transport) this.restart();
+  }
+
+  // -- for the page around it
+
+  /** Seconds of the recording that are heard now. */
+  get cursor() {
+    return this.transport?.position ?? 0;
+  }
+
+  /** [start, end] in seconds, or null. */
+  get selection() {
+    return this.#selection;
+  }
+
+  seek(seconds) {
+    this.transport.seek(seconds);
+    this.reveal(this.transport.cursor);
+  }
+
+  /** Select a region, loop it and play it. */
+  loop(start, end) {
+    this.select([start, end]);
+    this.setLooping(true);
+    this.seek(this.#selection ? this.#selection[0] : start);
+    this.transport.play();
+  }
+
+  play() {
+    this.transport.play();
+  }
+
+  pause() {
+    this.transport.pause();
+  }
+
+  /** For tests and bug reports. */
+  get debug() {
+    const { transport } = this;
+    const { audio, deck, library } = transport;
+    return {
+      contextTime: audio?.currentTime ?? 0,
+      sampleRate: audio?.sampleRate ?? null,
+      state: audio?.state ?? "none",
+      position: transport.position,
+      playing: transport.playing,
+      sounding: Boolean(deck?.running),
+      waiting: transport.waiting,
+      underruns: transport.underruns,
+      scheduled: [...(deck?.live ?? [])].map((node) => node.what),
+      blocks: Object.fromEntries([...(library?.tracks ?? [])].map(([name, pcm]) => [name, pcm.blocks.size])),
+    };
+  }
+
+  /** See `Transport.render`. */
+  render(options) {
+    return this.transport.render(options);
+  }
+
+  // -- the job
+
+  get url() {
+    return `${this.getAttribute("base") ?? ""}jobs/${encodeURIComponent(this.getAttribute("job") ?? "")}`;
+  }
+
+  restart() {
+    this.watch?.close();
+    this.watch = null;
+    this.transport.unload();
+    this.loaded = null;
+    this.settings.clear();
+    this.rows.clear();
+    this.#selection = null;
+    this.#looping = false;
+    const { ui } = this;
+    ui.tracks.innerHTML = skeleton.repeat(4);
+    ui.failure.hidden = true;
+    ui.deck.hidden = false;
+    ui.player.dataset.ready = "no";
+    ui.name.textContent = "";
+    ui.facts.textContent = "";
+    ui.notes.replaceChildren();
+    ui.marks.replaceChildren();
+    ui.all.disabled = ui.mix.disabled = true;
+    ui.delete.hidden = true;
+    this.say("");
+    this.showJob("idle", this.getAttribute("job") ? "Looking for the separation" : "Nothing to play yet", "");
+    if (!this.getAttribute("job")) return;
+    this.watch = new Watch(this.url);
+    this.watch.addEventListener("job", () => this.showWatch());
+    this.watch.addEventListener("gone", (event) => this.gone(event.detail));
+  }
+
+  emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(`earshot-${name}`, { detail, bubbles: true, composed: true }));
+  }
+
+  showWatch() {
+    const { job, lost, stopping } = this.watch;
+    if (lost) {
+      this.showJob("lost", "Connection lost, retrying", "", job?.state.fraction);
+      return;
+    }
+    const { state, stages } = job;
+    if (state.status !== "waiting" && state.status !== "running") this.watch.stopping = false;
+    const best = stages.full ? "full" : stages.preview ? "preview" : null;
+    if (best && best !== this.loaded) {
+      this.loaded = best;
+      this.setDefaults(stages[best].tracks);
+      this.transport.load(`${this.url}/${best}`, stages[best]);
+    }
+    this.ui.name.textContent = job.name;
+    this.ui.name.title = job.name;
+    this.ui.cancel.hidden = !["waiting", "running"].includes(state.status);
+    this.ui.cancel.disabled = stopping;
+    this.ui.cancel.textContent = stopping ? "Stopping…" : "Cancel";
+    this.ui.delete.hidden = !this.ui.cancel.hidden;
+    this.showStatus(state, best, job.expires);
+    this.showFacts();
+    this.showNotes();
+    const key = JSON.stringify(state);
+    if (key !== this.stateKey) this.emit("state", state);
+    this.stateKey = key;
+  }
+
+  showStatus(state, best, expires) {
+    const left = state.remaining == null ? "" : `about ${roughly(state.remaining)} left`;
+    if (this.watch.stopping) this.showJob("running", "Stopping…", "", state.fraction);
+    else if (state.status === "waiting") {
+      const ahead = { 0: "You are next", 1: "1 job ahead of you" }[state.position] ?? `${state.position} jobs ahead of you`;
+      this.showJob("waiting", ahead, left, 0);
+    } else if (state.status === "running") {
+      const preview = best === "preview" ? "Preview ready. " : "";
+      this.showJob("running", preview + (WORK[state.stage] ?? "Working"), left, state.fraction);
+    } else if (state.status === "done") this.showJob("done", "Ready", this.keptUntil(expires));
+    else if (state.status === "cancelled") {
+      this.showJob("cancelled", best ? "Cancelled: only the preview is here" : "Cancelled", best ? this.keptUntil(expires) : "");
+      if (!best) this.empty();
+    } else {
+      this.showJob("failed", "Failed", "");
+      this.showFailure("This did not work", state.error, Boolean(best));
+    }
+  }
+
+  keptUntil(expires) {
+    if (!expires) return "";
+    const when = new Date(1000 * expires);
+    const options = { weekday: "short", hour: "2-digit", minute: "2-digit" };
+    return `kept until ${when.toLocaleString(undefined, options)}`;
+  }
+
+  showJob(kind, text, left, fraction) {
+    const { ui } = this;
+    ui.job.dataset.kind = kind;
+    ui["job-text"].textContent = text;
+    ui["job-left"].textContent = left;
+    const percent = Math.round(100 * (fraction ?? 0));
+    ui.progress.setAttribute("aria-valuenow", percent);
+    ui.progress.firstElementChild.style.width = `${percent}%`;
+  }
+
+  showFailure(title, error, playable) {
+    const { failure } = this.ui;
+    failure.querySelector("h3").textContent = title;
+    for (const part of ["asked", "found", "advice"]) failure.querySelector(`.${part}`).textContent = error?.[part] ?? "";
+    failure.hidden = false;
+    this.ui.deck.hidden = !playable;
+  }
+
+  empty() {
+    this.ui.deck.hidden = true;
+  }
+
+  gone(error) {
+    this.transport.unload();
+    this.ui.cancel.hidden = true;
+    this.showJob("gone", "Not here any more", "");
+    this.showFailure("This separation is not here any more", error, false);
+    this.emit("state", { status: "gone", error });
+  }
+
+  async cancelJob() {
+    this.watch.stopping = true;
+    this.showWatch();
+    try {
+      await this.watch.ask("/cancel", "POST");
+    } catch (error) {
+      this.watch.stopping = false;
+      this.refused(error);
+    }
+  }
+
+  async deleteJob() {
+    try {
+      await this.watch.ask("", "DELETE");
+    } catch (error) {
+      this.refused(error);
+    }
+  }
+
+  refused(error) {
+    const parts = error.parts ?? { found: "the connection is lost", advice: "Try again when it is back" };
+    this.say(`${parts.found}. ${parts.advice}.`, true);
+  }
+
+  say(text, bad = false) {
+    this.ui.notice.textContent = text;
+    this.ui.notice.classList.toggle("bad", bad);
+  }
+
+  // -- the stage
+
+  get stage() {
+    return this.transport.stage;
+  }
+
+  /** The stems sound, nothing twice: mixture, residual and references wait muted. */
+  setDefaults(names) {
+    const isStem = (name) => name !== "mixture" && name !== "residual" && !name.startsWith("reference-");
+    const stems = names.filter(isStem);
+    for (const name of names) {
+      const muted = stems.length ? !isStem(name) : name !== "mixture";
+      if (!this.settings.has(name)) this.settings.set(name, { db: 0, muted, solo: false, spectrogram: this.allSpectrogram });
+    }
+    this.applyLevels(names);
+  }
+
+  heard(name) {
+    const anySolo = [...this.settings.values()].some(({ solo }) => solo);
+    const { solo, muted } = this.settings.get(name);
+    return anySolo ? solo : !muted;
+  }
+
+  applyLevels(names = this.stage?.tracks ?? []) {
+    for (const name of names) this.transport.setLevel(name, this.heard(name) ? gainOf(this.settings.get(name).db) : 0);
+    this.showTracks();
+  }
+
+  showStage() {
+    const { stage, transport } = this;
+    const wasWhole = !this.bounds || (this.view[0] <= this.bounds[0] && this.view[1] >= this.bounds[1]);
+    this.bounds = [transport.start, transport.end];
+    this.buildRows(stage);
+    this.ui.player.dataset.ready = "yes";
+    this.ui.all.disabled = this.ui.mix.disabled = false;
+    this.ui.of.textContent = ` / ${clock(this.bounds[1], 0)}`;
+    if (this.#selection) this.select(this.#selection);
+    this.showMarks();
+    this.showFacts();
+    this.showNotes();
+    this.showTracks();
+    this.showTransport();
+    this.setView(wasWhole ? this.bounds : this.view);
+    this.refresh();
+  }
+
+  buildRows(stage) {
+    const colours = this.colours(stage.tracks);
+    const rows = new Map();
+    stage.tracks.forEach((name, index) => {
+      const row = this.rows.get(name) ?? this.buildRow(name, index + 1);
+      row.item.style.setProperty("--track", `var(--track-${colours[index]})`);
+      row.lane = new Lane(`${this.transport.base}/${encodeURIComponent(name)}`, stage, row.canvas, row.image);
+      rows.set(name, row);
+    });
+    this.rows = rows;
+    this.ui.tracks.replaceChildren(...[...rows.values()].map(({ item }) => item));
+    this.loadOverviews();
+  }
+
+  /** A colour each source keeps; its reference has the same. */
+  colours(names) {
+    const sources = names.filter((name) => name !== "mixture" && name !== "residual" && !name.startsWith("reference-"));
+    return names.map((name) => {
+      const source = sources.indexOf(name.replace(/^reference-/, ""));
+      return source >= 0 ? 1 + (source % 6) : name.startsWith("reference-") ? 6 : name;
+    });
+  }
+
+  buildRow(name, number) {
+    const item = document.createElement("li");
+    item.className = "row track";
+    item.dataset.track = name;
+    item.innerHTML = TRACK(number);
+    const find = (selector) => item.querySelector(selector);
+    const title = titleOf(name);
+    find(".label").textContent = title;
+    find(".label").title = title;
+    find(".solo").setAttribute("aria-label", `Solo ${title}`);
+    find(".mute").setAttribute("aria-label", `Mute ${title}`);
+    find(".picture").setAttribute("aria-label", `Spectrogram of ${title}`);
+    find(".get").setAttribute("aria-label", `Download ${title}`);
+    find(".level input").setAttribute("aria-label", `Gain of ${title}`);
+    find(".solo").onclick = (event) => this.solo(name, event.shiftKey);
+    find(".mute").onclick = () => this.mute(name);
+    find(".picture").onclick = () => this.setSpectrogram(name, !this.settings.get(name).spectrogram);
+    find(".get").onclick = (event) => this.openFormats(event.currentTarget, title, `download/${encodeURIComponent(name)}?`);
+    find(".level input").oninput = (event) => this.setGain(name, Number(event.target.value));
+    find(".level input").ondblclick = () => this.setGain(name, 0);
+    item.addEventListener("pointerdown", () => (this.chosen = name));
+    item.addEventListener("focusin", () => (this.chosen = name));
+    this.pointers(find(".lane"));
+    return { item, canvas: find("canvas"), image: find("img"), lane: null };
+  }
+
+  async loadOverviews() {
+    const lanes = [...this.rows.values()].map(({ lane }) => lane);
+    await Promise.all(
+      lanes.map(async (lane) => {
+        await lane.loadOverview();
+        this.refresh();
+      }),
+    );
+  }
+
+  showTracks() {
+    const anySolo = [...this.settings.values()].some(({ solo }) => solo);
+    for (const [name, { item }] of this.rows) {
+      const { db, muted, solo, spectrogram } = this.settings.get(name);
+      item.classList.toggle("unheard", anySolo ? !solo : muted);
+      item.classList.toggle("spectrogram", spectrogram);
+      item.querySelector(".solo").setAttribute("aria-pressed", solo);
+      item.querySelector(".mute").setAttribute("aria-pressed", muted);
+      item.querySelector(".picture").setAttribute("aria-pressed", spectrogram);
+      const slider = item.querySelector(".level input");
+      const text = db <= SILENT_DB ? "silent" : `${db > 0 ? "+" : db < 0 ? "−" : ""}${Math.abs(db).toFixed(1)} dB`;
+      slider.value = db;
+      slider.style.setProperty("--part", `${(100 * (db - SILENT_DB)) / (LOUDEST_DB - SILENT_DB)}%`);
+      slider.setAttribute("aria-valuetext", text);
+      item.querySelector("output").textContent = text;
+    }
+    const every = (value) => this.rows.size > 0 && [...this.rows.keys()].every((name) => this.settings.get(name).spectrogram === value);
+    this.ui["all-wave"].setAttribute("aria-pressed", this.rows.size === 0 ? !this.allSpectrogram : every(false));
+    this.ui["all-spectrogram"].setAttribute("aria-pressed", this.rows.size === 0 ? this.allSpectrogram : every(true));
+  }
+
+  solo(name, add) {
+    const on = !this.settings.get(name).solo;
+    for (const [each, setting] of this.settings) if (each === name) setting.solo = on;
+    else if (!add) setting.solo = false;
+    this.applyLevels();
+  }
+
+  mute(name) {
+    const setting = this.settings.get(name);
+    if (!setting) return;
+    setting.muted = !setting.muted;
+    this.applyLevels();
+  }
+
+  setGain(name, db) {
+    this.settings.get(name).db = clamp(db, SILENT_DB, LOUDEST_DB);
+    this.applyLevels();
+  }
+
+  setSpectrogram(name, on) {
+    this.settings.get(name).spectrogram = on;
+    this.showTracks();
+    this.refresh();
+  }
+
+  setAllSpectrogram(on) {
+    this.allSpectrogram = on;
+    for (const name of this.rows.keys()) this.settings.get(name).spectrogram = on;
+    this.showTracks();
+    this.refresh();
+  }
+
+  showFacts() {
+    const { stage } = this;
+    const job = this.watch?.job;
+    if (!job) return;
+    const facts = [`model ${job.model}`];
+    if (stage) {
+      const { sample_rate: rate, channels, length } = stage;
+      facts.push(clock(length / rate, 0), `${(rate / 1000).toLocaleString("en", { maximumFractionDigits: 2 })} kHz`);
+      facts.push({ 1: "mono", 2: "stereo" }[channels] ?? `${channels} channels`);
+    }
+    if (job.state.device) facts.push(`${job.state.device}${job.state.precision ? `, ${job.state.precision}` : ""}`);
+    this.ui.facts.textContent = facts.join(" · ");
+  }
+
+  showNotes() {
+    const { stage } = this;
+    const state = this.watch?.job?.state;
+    const notes = [...new Set([...(state?.messages ?? []), ...(state?.report?.messages ?? [])])];
+    if (stage && Number.isFinite(stage.null_db)) {
+      const how = stage.null_db > -60 ? "do not quite add up" : "add up";
+      const figure = `the difference is ${Math.round(-stage.null_db)} dB quieter than it`;
+      notes.unshift(`The stems ${how} to the mixture: ${stage.null_db <= -180 ? "there is no difference" : figure}.`);
+    }
+    if (stage && stage.gain < 1) {
+      const db = Math.abs(20 * Math.log10(stage.gain)).toFixed(1);
+      notes.push(`All tracks are ${db} dB quieter than computed, by one common gain, so that none of them clips.`);
+    }
+    if (this.loaded === "preview" && state && ["waiting", "running"].includes(state.status)) {
+      notes.push("This is the preview. The whole recording takes its place when it is ready, without a break.");
+    }
+    const key = notes.join("\n");
+    if (key === this.notesKey && this.ui.notes.childElementCount === notes.length) return;
+    this.notesKey = key;
+    this.ui.notes.replaceChildren(...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+  }
+
+  showMarks() {
+    const marks = (this.stage.uncertain_boundaries ?? []).map((offset) => {
+      const seconds = this.bounds[0] + offset;
+      const mark = document.createElement("button");
+      const text = `At ${clock(seconds, 1)} the sources may have changed places: nothing told them apart`;
+      Object.assign(mark, { type: "button", className: "mark", title: text });
+      mark.setAttribute("aria-label", `${text}. Go there`);
+      mark.dataset.seconds = seconds;
+      mark.onclick = () => this.seek(seconds - 1);
+      return mark;
+    });
+    this.ui.marks.replaceChildren(...marks);
+  }
+
+  // -- view
+
+  setView([start, end]) {
+    const [low, high] = this.bounds;
+    const span = clamp(end - start, Math.min(SHORTEST_VIEW, high - low), high - low);
+    const first = clamp(start, low, high - span);
+    this.view = [first, first + span];
+    this.refresh();
+  }
+
+  zoom(factor, centre = this.cursor) {
+    if (!this.stage) return;
+    const [start, end] = this.view;
+    const around = clamp(centre, start, end);
+    this.setView([around - (around - start) / factor, around + (end - around) / factor]);
+  }
+
+  reveal(seconds) {
+    const [start, end] = this.view;
+    if (!this.stage || (seconds >= start && seconds <= end)) return;
+    const span = end - start;
+    this.setView([seconds - 0.1 * span, seconds + 0.9 * span]);
+  }
+
+  /** Draw at the next frame, and fetch finer pictures when the view has come to rest. */
+  refresh() {
+    this.stale = true;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.refine(), 150);
+  }
+
+  async refine() {
+    if (!this.stage || this.ui.player.hidden) return;
+    const rate = this.stage.sample_rate;
+    const [first, last] = this.view.map((seconds) => (seconds - this.bounds[0]) * rate);
+    const work = [...this.rows].map(async ([name, { lane, canvas }]) => {
+      if (this.settings.get(name).spectrogram) lane.loadImage(this.view, this.bounds[0]);
+      else if (await lane.loadDetail(Math.floor(first), Math.ceil(last), canvas.clientWidth * devicePixelRatio)) this.stale = true;
+    });
+    await Promise.all(work);
+  }
+
+  draw() {
+    this.stale = false;
+    if (!this.bounds || !this.stage || this.ui.player.hidden) return;
+    const style = getComputedStyle(this.ui.player);
+    const value = (name) => style.getPropertyValue(name).trim();
+    const colours = { text: value("--dim"), line: value("--line-strong"), strong: value("--dim"), font: style.fontFamily };
+    drawRuler(this.ui.ruler.querySelector("canvas"), this.view, colours);
+    const scale = this.scale();
+    for (const { item, lane, canvas } of this.rows.values()) {
+      lane.placeImage(this.view);
+      lane.draw(this.view, this.bounds[0], scale, getComputedStyle(canvas).color);
+    }
+    this.drawOverview(scale, value("--dim"));
+    this.place();
+  }
+
+  /** One vertical scale for all tracks: a quiet recording is drawn larger, up to four times. */
+  scale() {
+    let peak = 0;
+    for (const { lane } of this.rows.values()) for (const value of lane.overview?.data ?? []) peak = Math.max(peak, Math.abs(value));
+    return peak ? clamp(120 / peak, 0.9, 4) : 1;
+  }
+
+  drawOverview(scale, colour) {
+    const first = this.rows.values().next().value;
+    if (!first) return;
+    const lane = Object.assign(Object.create(Lane.prototype), first.lane, { canvas: this.ui.overview.querySelector("canvas"), detail: null });
+    lane.draw(this.bounds, this.bounds[0], scale, colour);
+    const [low, high] = this.bounds;
+    const whole = this.view[1] - this.view[0] > 0.999 * (high - low);
+    Object.assign(this.ui.window.style, {
+      left: `${(100 * (this.view[0] - low)) / (high - low)}%`,
+      width: `${(100 * (this.view[1] - this.view[0])) / (high - low)}%`,
+      visibility: whole ? "hidden" : "visible",
+    });
+  }
+
+  /** Put selection and marks where they belong. */
+  place() {
+    const [start, end] = this.view;
+    const percent = (seconds) => (100 * (seconds - start)) / (end - start);
+    for (const shade of this.shadowRoot.querySelectorAll(".shade")) {
+      shade.hidden = !this.#selection;
+      if (!this.#selection) continue;
+      const [from, to] = this.#selection.map((seconds) => clamp(percent(seconds), -1, 101));
+      shade.style.left = `${from}%`;
+      shade.style.width = `${to - from}%`;
+      shade.classList.toggle("looping", this.#looping);
+    }
+    for (const mark of this.ui.marks.children) {
+      const left = percent(Number(mark.dataset.seconds));
+      mark.style.left = `${left}%`;
+      mark.hidden = left < 0 || left > 100;
+    }
+  }
+
+  /** Once a frame: the playhead, the clock, what is stale. */
+  follow() {
+    if (!this.transport?.library) return;
+    const { position, playing, waiting } = this.transport;
+    if (position !== this.lastPosition) {
+      this.lastPosition = position;
+      if (playing && !this.dragging) this.reveal(position);
+      this.ui.now.textContent = clock(position);
+      this.ui.ruler.setAttribute("aria-valuemin", this.bounds[0].toFixed(1));
+      this.ui.ruler.setAttribute("aria-valuemax", this.bounds[1].toFixed(1));
+      this.ui.ruler.setAttribute("aria-valuenow", position.toFixed(1));
+      this.ui.ruler.setAttribute("aria-valuetext", `${clock(position, 1)} of ${clock(this.bounds[1], 1)}`);
+      this.emit("cursor", position);
+      this.headStale = true;
+    }
+    if (waiting !== this.wasWaiting) {
+      this.wasWaiting = waiting;
+      this.showHint();
+    }
+    if (this.stale) this.draw();
+    if (this.headStale || this.viewDrawn !== this.view) this.placeHeads(position);
+  }
+
+  placeHeads(position) {
+    this.headStale = false;
+    this.viewDrawn = this.view;
+    const set = (lane, [start, end]) => {
+      const part = (position - start) / (end - start);
+      const head = lane.querySelector(".head-line");
+      head.style.transform = `translateX(${part * lane.clientWidth}px)`;
+      head.style.visibility = part >= 0 && part <= 1 ? "visible" : "hidden";
+    };
+    set(this.ui.overview, this.bounds);
+    set(this.ui.ruler, this.view);
+    for (const { item } of this.rows.values()) set(item.querySelector(".lane"), this.view);
+  }
+
+  showTransport() {
+    const { playing } = this.transport;
+    const label = playing ? "Pause" : "Play";
+    const { play, loop } = this.ui;
+    if (play.getAttribute("aria-label") !== label) {
+      play.innerHTML = icon(playing ? "pause" : "play");
+      play.setAttribute("aria-label", label);
+      play.title = `${label} (Space)`;
+    }
+    loop.setAttribute("aria-pressed", this.#looping);
+    this.showHint();
+    this.lastPosition = undefined;
+  }
+
+  showHint() {
+    const { hint } = this.ui;
+    const waiting = Boolean(this.transport.waiting);
+    hint.classList.toggle("waiting", waiting);
+    if (waiting) hint.textContent = "waiting for the network…";
+    else if (this.#selection) {
+      const [start, end] = this.#selection;
+      hint.textContent = `${clock(start, 2)} – ${clock(end, 2)}  (${(end - start).toFixed(2)} s)`;
+    } else hint.textContent = "";
+  }
+
+  // -- selection
+
+  select(region) {
+    if (region && this.bounds) {
+      const [start, end] = region.map((seconds) => clamp(seconds, ...this.bounds)).sort((a, b) => a - b);
+      region = end - start >= SHORTEST_LOOP ? [start, end] : null;
+    }
+    this.#selection = region;
+    if (!region) this.#looping = false;
+    this.transport.setLoop(this.#looping ? region : null);
+    this.place();
+    this.showTransport();
+    this.emit("selection", region);
+  }
+
+  setLooping(on) {
+    this.#looping = on && this.#selection !== null;
+    this.transport.setLoop(this.#looping ? this.#selection : null);
+    this.place();
+    this.showTransport();
+    if (on && !this.#selection) this.say("Drag over a track to select what to loop.");
+  }
+
+  /** Pointers on a lane: tap goes there, drag selects (or moves an end of the selection), two fingers zoom and move. */
+  pointers(lane) {
+    const down = new Map();
+    const secondsAt = (x) => {
+      const box = lane.getBoundingClientRect();
+      return this.view[0] + ((x - box.left) / box.width) * (this.view[1] - this.view[0]);
+    };
+    const edgeAt = (event) => {
+      if (!this.#selection) return -1;
+      const near = ((event.pointerType === "touch" ? 16 : 6) * (this.view[1] - this.view[0])) / lane.clientWidth;
+      return this.#selection.findIndex((edge) => Math.abs(edge - secondsAt(event.clientX)) < near);
+    };
+    let gesture = null;
+    const finish = (event) => {
+      const single = down.size === 1;
+      down.delete(event.pointerId);
+      if (down.size) return;
+      const done = gesture;
+      gesture = null;
+      this.dragging = false;
+      if (event.type === "pointercancel" || !done || !single) return;
+      if (done.kind === "drag" && done.region) this.select(done.region);
+      if (done.kind === "tap") this.tap(secondsAt(event.clientX));
+    };
+    lane.addEventListener("pointerdown", (event) => {
+      if (!this.stage || event.button !== 0 || event.target.closest(".mark")) return;
+      lane.setPointerCapture(event.pointerId);
+      down.set(event.pointerId, event.clientX);
+      this.dragging = true;
+      if (down.size === 2) {
+        const [a, b] = down.values();
+        gesture = { kind: "pinch", distance: Math.max(8, Math.abs(a - b)), centre: secondsAt((a + b) / 2), view: this.view };
+      } else {
+        const edge = edgeAt(event);
+        const fixed = edge < 0 ? secondsAt(event.clientX) : this.#selection[1 - edge];
+        gesture = { kind: "tap", from: event.clientX, fixed };
+      }
+    });
+    lane.addEventListener("pointermove", (event) => {
+      if (!down.has(event.pointerId)) {
+        lane.classList.toggle("edge", edgeAt(event) >= 0);
+        return;
+      }
+      down.set(event.pointerId, event.clientX);
+      if (gesture.kind === "pinch" && down.size === 2) {
+        const [a, b] = down.values();
+        const span = ((gesture.view[1] - gesture.view[0]) * gesture.distance) / Math.max(8, Math.abs(a - b));
+        const box = lane.getBoundingClientRect();
+        const start = gesture.centre - (((a + b) / 2 - box.left) / box.width) * span;
+        this.setView([start, start + span]);
+      } else if (gesture.kind === "drag" || (gesture.kind === "tap" && Math.abs(event.clientX - gesture.from) > 4)) {
+        gesture.kind = "drag";
+        gesture.region = [gesture.fixed, secondsAt(event.clientX)].map((seconds) => clamp(seconds, ...this.bounds)).sort((a, b) => a - b);
+        this.#selection = gesture.region;
+        this.place();
+        this.showHint();
+      }
+    });
+    lane.addEventListener("pointerup", finish);
+    lane.addEventListener("pointercancel", finish);
+    lane.addEventListener("wheel", (event) => this.wheel(event, lane, secondsAt(event.clientX)), { passive: false });
+  }
+
+  tap(seconds) {
+    const inside = this.#selection && seconds >= this.#selection[0] && seconds <= this.#selection[1];
+    if (this.#selection && !inside) this.select(null);
+    this.seek(seconds);
+  }
+
+  wheel(event, lane, seconds) {
+    if (!this.stage) return;
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
+      this.zoom(Math.exp(-clamp(event.deltaY, -60, 60) / 120), seconds);
+      return;
+    }
+    const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+    if (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
+    event.preventDefault();
+    const shift = (sideways / lane.clientWidth) * (this.view[1] - this.view[0]);
+    this.setView([this.view[0] + shift, this.view[1] + shift]);
+  }
+
+  overviewPointers(lane) {
+    let from = null;
+    const secondsAt = (x) => {
+      const box = lane.getBoundingClientRect();
+      return this.bounds[0] + ((x - box.left) / box.width) * (this.bounds[1] - this.bounds[0]);
+    };
+    lane.addEventListener("pointerdown", (event) => {
+      if (!this.stage || event.button !== 0) return;
+      lane.setPointerCapture(event.pointerId);
+      from = { x: event.clientX, view: this.view, moved: false };
+    });
+    lane.addEventListener("pointermove", (event) => {
+      if (!from || (!from.moved && Math.abs(event.clientX - from.x) < 4)) return;
+      from.moved = true;
+      this.dragging = true;
+      const shift = secondsAt(event.clientX) - secondsAt(from.x);
+      this.setView(from.view.map((seconds) => seconds + shift));
+    });
+    lane.addEventListener("pointerup", (event) => {
+      if (from && !from.moved) this.seek(secondsAt(event.clientX));
+      from = null;
+      this.dragging = false;
+    });
+    lane.addEventListener("pointercancel", () => (from = null));
+    lane.addEventListener("wheel", (event) => this.wheel(event, lane, secondsAt(event.clientX)), { passive: false });
+  }
+
+  // -- downloads
+
+  openFormats(button, title, path) {
+    const items = FORMATS.map(([label, what, format, depth]) => ({
+      label,
+      what,
+      act: () => this.download(`${this.transport.base}/${path}format=${format}&bit_depth=${depth}`, `${title}, ${label}`),
+    }));
+    this.openMenu(button, items);
+  }
+
+  openMix(button) {
+    const heard = this.stage.tracks.filter((name) => this.transport.levels[name] > 0);
+    if (!heard.length) {
+      this.say("Every track is silent now: turn one on first.", true);
+      return;
+    }
+    const gains = heard.map((name) => `${name}:${Math.round(SHARE * this.transport.levels[name]) / SHARE}`).join(",");
+    this.openFormats(button, "the mix", `mix?gains=${encodeURIComponent(gains)}&`);
+  }
+
+  /** Have the file made first, so that waiting and failing are seen here and not in the browser's download list. */
+  async download(url, title) {
+    this.say(`Preparing ${title}…`);
+    try {
+      const made = await fetch(url, { method: "HEAD", cache: "no-store" });
+      if (!made.ok) throw Object.assign(new Error("refused"), { parts: await errorOf(await fetch(url, { cache: "no-store" })) });
+      Object.assign(document.createElement("a"), { href: url, download: "" }).click();
+      this.say(`${title}: the download has started.`);
+    } catch (error) {
+      this.refused(error);
+    }
+  }
+
+  openMenu(button, items) {
+    const { menu, player } = this.ui;
+    this.menuOpener = button;
+    menu.replaceChildren(
+      ...items.map(({ label, what, act }) => {
+        const item = document.createElement("button");
+        item.type = "button";
+        item.setAttribute("role", "menuitem");
+        item.append(label, Object.assign(document.createElement("small"), { textContent: what }));
+        item.onclick = () => {
+          this.closeMenu();
+          act();
+        };
+        return item;
+      }),
+    );
+    menu.hidden = false;
+    button.setAttribute("aria-expanded", "true");
+    const box = button.getBoundingClientRect();
+    const outer = player.getBoundingClientRect();
+    const left = clamp(box.left - outer.left, 8, Math.max(8, outer.width - menu.offsetWidth - 8));
+    const below = box.bottom - outer.top + 6;
+    const above = box.top - outer.top - menu.offsetHeight - 6;
+    const fits = box.bottom + menu.offsetHeight + 12 < innerHeight || above < 0;
+    Object.assign(menu.style, { left: `${left}px`, top: `${fits ? below : above}px` });
+    menu.firstElementChild.focus({ preventScroll: true });
+  }
+
+  closeMenu() {
+    if (this.ui.menu.hidden) return;
+    this.ui.menu.hidden = true;
+    this.menuOpener.removeAttribute("aria-expanded");
+    this.menuOpener.focus({ preventScroll: true });
+  }
+
+  menuKey(event) {
+    const items = [...this.ui.menu.children];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) items.at((items.indexOf(this.shadowRoot.activeElement) + step) % items.length).focus();
+    else if (event.key === "Escape" || event.key === "Tab") this.closeMenu();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // -- wiring
+
+  wire() {
+    const { ui } = this;
+    ui.play.onclick = () => this.transport.toggle();
+    ui.start.onclick = () => this.seek(this.bounds?.[0] ?? 0);
+    ui.loop.onclick = () => this.setLooping(!this.#looping);
+    ui.in.onclick = () => this.zoom(2);
+    ui.out.onclick = () => this.zoom(0.5);
+    ui.fit.onclick = () => this.stage && this.setView(this.bounds);
+    ui["all-wave"].onclick = () => this.setAllSpectrogram(false);
+    ui["all-spectrogram"].onclick = () => this.setAllSpectrogram(true);
+    ui.help.onclick = () => ui["help-dialog"].showModal();
+    ui.cancel.onclick = () => this.cancelJob();
+    ui.delete.onclick = () => ui["delete-dialog"].showModal();
+    ui["delete-dialog"].onclose = () => ui["delete-dialog"].returnValue === "delete" && this.deleteJob();
+    ui.all.onclick = (event) => this.openFormats(event.currentTarget, "all tracks", "download.zip?");
+    ui.mix.onclick = (event) => this.openMix(event.currentTarget);
+    const slider = ui.volume.querySelector("input");
+    slider.oninput = () => {
+      slider.style.setProperty("--part", `${slider.value}%`);
+      this.transport?.setVolume(this.volume());
+    };
+    slider.oninput();
+    this.pointers(ui.ruler);
+    this.overviewPointers(ui.overview);
+    ui.menu.addEventListener("keydown", (event) => this.menuKey(event));
+    ui.player.addEventListener("pointerdown", (event) => {
+      if (!ui.menu.hidden && !event.target.closest(".menu")) this.closeMenu();
+    });
+    // A click with the mouse leaves the keyboard with the player, so that Space plays and does not press the button again.
+    ui.player.addEventListener("click", (event) => {
+      const kept = event.target.closest(".menu, dialog, [aria-haspopup]");
+      if (event.detail > 0 && !kept && ui.menu.hidden) ui.player.focus({ preventScroll: true });
+    });
+  }
+
+  /** Loudness goes with the square of the slider, near enough to what an ear expects. */
+  volume() {
+    return (Number(this.ui.volume.querySelector("input").value) / 100) ** 2;
+  }
+
+  theme() {
+    const { classList } = document.body;
+    const standalone = !document.querySelector(".gradio-container");
+    const dark = classList.contains("dark") || document.documentElement.classList.contains("dark");
+    const asSystem = standalone && !classList.contains("light") && this.darkness.matches;
+    this.ui.player.classList.toggle("dark", dark || asSystem);
+    this.refresh();
+  }
+
+  /** Keys work wherever the focus is, unless whatever has it needs them itself. */
+  key(event) {
+    if (!this.stage || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = event.composedPath()[0];
+    const inside = event.composedPath().includes(this);
+    if (target.closest?.("dialog, .menu, textarea, select, [contenteditable], input:not([type=range])")) return;
+    if (!inside && target !== document.body && target.closest?.("button, a, input, summary, [role], [tabindex]")) return;
+    const onSlider = target.matches?.("input[type=range]");
+    const onButton = target.matches?.("button, a, summary");
+    if (onButton && (event.key === " " || event.key === "Enter")) return;
+    if (onSlider && /^(Arrow|Home|End|Page)/.test(event.key)) return;
+    const act = this.action(event);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  action({ key, code, shiftKey }) {
+    const digit = /^(?:Digit|Numpad)([0-9])$/.exec(code)?.[1];
+    if (digit === "0") return () => this.setView(this.bounds);
+    if (digit) {
+      const name = this.stage.tracks[digit - 1];
+      return name && (() => this.solo(name, shiftKey));
+    }
+    const step = shiftKey ? 1 : 5;
+    return {
+      " ": () => this.transport.toggle(),
+      ArrowLeft: () => this.seek(this.cursor - step),
+      ArrowRight: () => this.seek(this.cursor + step),
+      Home: () => this.seek(this.bounds[0]),
+      End: () => this.seek(this.bounds[1]),
+      "+": () => this.zoom(2),
+      "=": () => this.zoom(2),
+      "-": () => this.zoom(0.5),
+      "?": () => this.ui["help-dialog"].showModal(),
+      Escape: () => this.select(null),
+      l: () => this.setLooping(!this.#looping),
+      m: () => this.mute(this.chosen ?? this.stage.tracks[0]),
+    }[key.length === 1 ? key.toLowerCase() : key];
+  }
+}
+
+if (!customElements.get("earshot-player")) customElements.define("earshot-player", EarshotPlayer);
+
+export { EarshotPlayer };

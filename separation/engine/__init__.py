@@ -1,0 +1,28 @@
+"""Blocks -> stems: how a recording of any length passes through a separator.
+
+options    what the engine is told and what it tells
+chunks     where the chunks lie, and the audio of each
+adapt      models for other channel counts
+band       models for lower rates
+stitch     the same voice on the same track
+overlap    chunks -> one stream
+delivery   raw estimates -> tracks, and how well they add up
+device     where, how precisely, and what when memory is short
+observe    looking over the engine's shoulder
+files      a file in, a folder of stems out
+run        all of it, in order
+"""
+
+from separation.engine.delivery import null_db as null_db
+from separation.engine.device import resolve_device as resolve_device
+from separation.engine.files import Separated as Separated
+from separation.engine.files import separate_file as separate_file
+from separation.engine.observe import ChunkView as ChunkView
+from separation.engine.observe import Observer as Observer
+from separation.engine.options import RESIDUAL as RESIDUAL
+from separation.engine.options import Options as Options
+from separation.engine.options import Progress as Progress
+from separation.engine.options import Report as Report
+from separation.engine.options import Sink as Sink
+from separation.engine.run import run as run
+from separation.engine.run import separate as separate

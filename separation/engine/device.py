@@ -1,0 +1,180 @@
+"""Where a model runs and in what precision, and what to do when memory is short.
+
+The rungs of a ladder, from what was asked for down to the CPU: batches are halved, then the work moves to the CPU; half
+precision that overflows goes up to full precision. Every step down leaves a sentence for the user. What is used is
+what is reported, not what was asked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from separation.engine.options import Options
+from separation.errors import DeviceError
+from separation.models.protocol import Separator
+
+CUDA_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to run: a device and the chunks per call."""
+
+    device: torch.device
+    batch: int
+
+
+def resolve_device(name: str) -> torch.device:
+    """``"auto"`` or a torch device name -> a device that is there.
+
+    Raises:
+        DeviceError: torch does not know it, or this machine does not have it.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"Run on {name!r}", "no such kind of device", "Use auto, cpu, cuda or mps") from error
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= there:
+        raise DeviceError(f"Run on {name!r}", f"this machine has {there} of that kind", "Use auto or cpu")
+    return device
+
+
+def rungs(device: torch.device, batch: int) -> tuple[Rung, ...]:
+    """Halving batches on a device, then one chunk at a time on the CPU.
+
+    >>> [(r.device.type, r.batch) for r in rungs(torch.device("cuda"), 4)]
+    [('cuda', 4), ('cuda', 2), ('cuda', 1), ('cpu', 1)]
+    """
+    ladder = []
+    while batch >= 1:
+        ladder.append(Rung(device, batch))
+        batch //= 2
+    return (*ladder, Rung(torch.device("cpu"), 1)) if device.type != "cpu" else tuple(ladder)
+
+
+class Ladder:
+    """The rung that is stood on, and what was said on the way down.
+
+    Args:
+        separator: moved to the rung's device, if it has a method ``to`` as ``nn.Module`` has.
+        rungs: at least one, best first.
+        precision: as in `Options`.
+    """
+
+    def __init__(self, separator: Separator, rungs: tuple[Rung, ...], precision: str) -> None:
+        self._separator = separator
+        self._left = list(rungs)
+        self._asked = precision
+        self.messages: list[str] = []
+        if precision == "fp16" and self.device.type != "cuda":
+            self.messages.append(f"Half precision needs a CUDA device; on {self.device} this ran in full precision.")
+        _place(separator, self.device)
+
+    @classmethod
+    def of(cls, separator: Separator, options: Options) -> "Ladder":
+        """The ladder that options ask for; a stateful separator takes one chunk at a time."""
+        device = resolve_device(options.device)
+        batch = options.batch or (CUDA_BATCH if device.type == "cuda" else 1)
+        return cls(separator, rungs(device, 1 if separator.spec.stateful else batch), options.precision)
+
+    @property
+    def device(self) -> torch.device:
+        return self._left[0].device
+
+    @property
+    def batch(self) -> int:
+        return self._left[0].batch
+
+    @property
+    def precision(self) -> str:
+        """In use: ``"fp32"``, ``"tf32"`` or ``"fp16"``."""
+        if self.device.type != "cuda" or self._asked == "fp32":
+            return "fp32"
+        return "fp16" if self._asked == "fp16" else "tf32"
+
+    def down(self) -> None:
+        """Memory was short: fewer chunks at once, at last the CPU.
+
+        Raises:
+            DeviceError: this was the last rung.
+        """
+        old = self._left.pop(0)
+        if not self._left:
+            raise DeviceError(
+                f"Separate one chunk at a time on {old.device}",
+                "there is not enough memory",
+                "Use a shorter segment, or a machine with more memory",
+            )
+        if old.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.device == old.device and self.batch < old.batch:
+            said = f"Memory of {old.device} was short with {old.batch} chunks at once: went on with {self.batch}."
+        else:
+            said = f"Memory of {old.device} was short with a single chunk: went on with {self.device}."
+        self.messages.append(said)
+        _place(self._separator, self.device)
+
+    def to_full_precision(self) -> None:
+        """Half precision overflowed: go on in fp32."""
+        self._asked = "fp32"
+        self.messages.append("Half precision overflowed in this model: went on in full precision.")
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Without gradients, in the precision in use. Not inference mode: some models descend gradients themselves."""
+        with torch.no_grad():
+            if self.device.type != "cuda":
+                yield
+                return
+            half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
+            with half, _tensor_cores(self.precision != "fp32"):
+                yield
+
+
+@contextmanager
+def _tensor_cores(allowed: bool) -> Iterator[None]:
+    """Whether CUDA may round the factors of fp32 products and convolutions to TF32. The setting is the process's."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an accelerator's memory ran out; MPS says so only in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Tensors in nested tuples, lists and mappings moved to a device; all else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(to_device(item, device) for item in value)
+    return value
+
+
+def _place(separator: Separator, device: torch.device) -> None:
+    move = getattr(separator, "to", None)  # not a part of the protocol: what needs no device need not have it
+    if move is not None:
+        move(device)

@@ -1,0 +1,98 @@
+"""A finished run -> a model folder: the best averaged weights, what they were trained on, and what they are bad at.
+
+Scores are not written here: they come from `python -m benchmarks.results`, which measures and then writes them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from separation.errors import DataError
+from separation.hub import Card, Training, save
+from separation.models import build
+
+CARDS: dict[str, dict[str, Any]] = {
+    "vocals": dict(
+        title="Vocals and accompaniment",
+        summary="Lifts the voice, sung or spoken, out of music; the rest is the accompaniment.",
+        task="vocals",
+        licence="CC-BY-NC-4.0",
+        citation="A. Jansson et al., Singing voice separation with deep U-Net convolutional networks, ISMIR 2017",
+        authors=("The Earshot engineers",),
+        trained_on=(
+            "MIR-1K, five of its singers (research use; Hsu and Jang, IEEE TASLP 2010)",
+            "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
+            "Music of the Debian packages hyperrogue-music, planetblupi-music-ogg, asc-music, and every second piece of "
+            "hedgewars-data and wesnoth-1.16-music (see each package's copyright file)",
+        ),
+        weaknesses=(
+            "It hears up to 8 kHz; above that the stems share the mixture's band by what happens below.",
+            "Instruments that sound like voices (solo violin, saxophone, lead synthesisers) leak into the vocals.",
+            "Backing vocals and choirs come out with the lead voice: there is one stem for all voices.",
+            "Masks keep the mixture's phase, so loud drums under a quiet voice leave a watery sound.",
+            "It learnt singing from Mandarin karaoke by amateurs; opera, growling and whispering were not in its training.",
+        ),
+    ),
+    "speakers": dict(
+        title="Two people talking at once",
+        summary="Takes two voices apart that speak at the same time.",
+        task="speakers",
+        licence="CC-BY-SA-4.0",
+        citation="Y. Luo, N. Mesgarani, Conv-TasNet, IEEE/ACM TASLP 27(8), 2019, arXiv 1809.07454",
+        authors=("The Earshot engineers",),
+        trained_on=(
+            "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
+            "TSP speech, speakers FA and MC (Kabal, McGill University, 2002)",
+            "Prompts of four voices of the Debian packages asterisk-core-sounds-en, -fr, -it and -ru (CC BY-SA 3.0)",
+        ),
+        weaknesses=(
+            "It hears up to 4 kHz, as a telephone does.",
+            "Two voices of the same pitch are told apart much worse than a woman and a man.",
+            "Always two outputs: a single speaker is split between them, a third goes with one of the two.",
+            "Noise and reverberation were not in its training.",
+        ),
+    ),
+}
+
+
+def export(run: Path, output: Path) -> Card:
+    """Write `output` from the best weights of the run in `run`.
+
+    Raises:
+        DataError: the folder holds no run, no weights yet, or a recipe without a card text.
+    """
+    record, weights = run / "recipe.json", run / "best.safetensors"
+    missing = [path.name for path in (record, weights) if not path.exists()]
+    if missing:
+        raise DataError(
+            f"Export the run in {run}",
+            f"{', '.join(missing)} not found",
+            "Train until the first validation, then retry",
+        )
+    saved = json.loads(record.read_text())
+    recipe = saved["recipe"]
+    if recipe["name"] not in CARDS:
+        raise DataError(
+            f"Export the run in {run}", f"there is no card text for {recipe['name']!r}", "Add one to training/export.py"
+        )
+    model = build(recipe["architecture"], recipe["arguments"])
+    model.load_state_dict(load_file(weights))
+    training = Training(recipe=recipe, commit=saved["commit"], seconds_of_audio=_seconds_of_audio(run, recipe))
+    return save(
+        output,
+        model,
+        architecture=recipe["architecture"],
+        name=recipe["name"],
+        scores=(),
+        training=training,
+        **CARDS[recipe["name"]],
+    )
+
+
+def _seconds_of_audio(run: Path, recipe: dict[str, Any]) -> float:
+    """Audio seen up to the last line of the log, the same audio counted as often as it was seen."""
+    lines = (run / "log.jsonl").read_text().splitlines()
+    step = json.loads(lines[-1])["step"] if lines else 0
+    return float(step * recipe["batch"] * recipe["length"] / recipe["arguments"]["sample_rate"])

@@ -1,0 +1,170 @@
+"""What every page shares: what it is given, the header, and how an error is shown.
+
+Pages never look anything up: `Services` is made once by `server` (or by a test, with fakes) and handed to them.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+import gradio as gr
+
+from separation.engine.jobs import JobStore
+from separation.engine.workers import Load, Workers
+from separation.errors import SeparationError, UnknownModel
+from separation.hub import Card
+from separation.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+PAGES = (("Separate", "./", ""), ("Models", "./models", "models"))
+"""What the header links to: title, address relative to the page's root, route."""
+
+_MARK = (
+    '<svg viewBox="0 0 34 34" fill="none" stroke="currentColor" stroke-width="2.6" stroke-linecap="round" '
+    'aria-hidden="true"><path d="M3 17h5M8 17C13 17 13 8 18 8M8 17C13 17 13 26 18 26"/>'
+    '<path d="M22 5v6M26 3v10M30 6v4M22 23v6M26 21v10M30 24v4"/></svg>'
+)
+
+
+class Hub(Protocol):
+    """`separation.hub`, as far as the pages use it."""
+
+    load: Load
+
+    def bundled(self) -> list[Card]: ...
+
+    def describe(self, name: str) -> Card: ...
+
+    def fetch_size(self, name: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything the pages work with.
+
+    Args:
+        settings: what the owner has set.
+        store: the jobs.
+        workers: who runs them.
+        hub: where models come from.
+        examples: folder of bundled examples.
+    """
+
+    settings: Settings
+    store: JobStore
+    workers: Workers
+    hub: Hub
+    examples: Path
+
+    def card(self, name: str) -> Card:
+        """The card of a bundled model or of a repository; never of a folder of this machine.
+
+        Raises:
+            UnknownModel: neither; `separation.errors` has the rest.
+        """
+        for card in self.hub.bundled():
+            if card.origin.name == name:
+                return card
+        if name.count("/") != 1 or name.startswith((".", "/", "~")) or Path(name).exists():
+            bundled = ", ".join(card.origin.name for card in self.hub.bundled())
+            raise UnknownModel(
+                f"Open the model {name}",
+                "it is neither bundled nor a repository",
+                f"Choose one of {bundled}, or write a repository of the Hugging Face Hub as owner/name",
+            )
+        return self.hub.describe(name)
+
+
+def header(current: str) -> gr.HTML:
+    """The header with the page `current` marked as open."""
+    links = "".join(
+        f'<a href="{address}"{" aria-current=page" if title == current else ""}>{title}</a>'
+        for title, address, _ in PAGES
+    )
+    return gr.HTML(
+        f'<header class="earshot-header"><a class="earshot-brand" href="./">{_MARK}Earshot</a>'
+        f'<p class="earshot-tagline">Hear, see and rate sound separation</p>'
+        f'<nav class="earshot-nav" aria-label="Pages">{links}</nav></header>',
+        apply_default_css=False,
+        elem_classes=["earshot-plain"],
+    )
+
+
+def step(number: int, title: str) -> gr.HTML:
+    """The heading of one step of a page."""
+    return gr.HTML(
+        f'<h2 class="earshot-step"><b aria-hidden="true">{number}</b>{escape(title)}</h2>',
+        apply_default_css=False,
+        elem_classes=["earshot-plain"],
+    )
+
+
+def quiet(text: str) -> str:
+    """A paragraph of secondary text."""
+    return f'<p class="earshot-quiet">{escape(text)}</p>'
+
+
+def toast(error: SeparationError) -> gr.Error:
+    """The error as a toast of three parts: what was asked as the title, what was found, and what to do."""
+    return gr.Error(
+        f"<span>{escape(_sentence(error.found))}</span><b>{escape(_sentence(error.advice))}</b>",
+        title=escape(error.asked),
+        duration=None,
+        print_exception=False,
+    )
+
+
+def with_toasts(handler: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a handler: an error meant for the user becomes a toast, any other a calm one and a line in the log."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except SeparationError as error:
+            raise toast(error) from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            _log.exception("A handler of the page failed")
+            calm = SeparationError(
+                "Answer you",
+                "something unexpected went wrong inside the program",
+                "Try again; nothing you chose is lost. The owner's log has the details",
+            )
+            raise toast(calm) from error
+
+    return wrapped
+
+
+def spoken(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> spoken(0.4), spoken(11.6), spoken(200), spoken(5400)
+    ('1 s', '12 s', '3 min', '1.5 h')
+    """
+    if seconds < 99:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def clock(seconds: float) -> str:
+    """A position or length as minutes and seconds.
+
+    >>> clock(75.2), clock(3661)
+    ('1:15', '1:01:01')
+    """
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,144 @@
+// What the browser does around the player on the Separate page: opens a job, keeps its address in the URL, shares and
+// deletes it, and remembers this browser's own jobs. Runs as `js_on_load` of the result component, with `element`,
+// `props` and `watch`. Ids are capabilities: they stay in this browser's storage and in the URL the visitor shares.
+
+const KEY = "earshot.jobs";
+const KEPT = 30;
+const root = new URL("./", document.baseURI);
+const find = (selector) => element.querySelector(selector);
+const result = find(".earshot-result");
+const player = find("earshot-player");
+const earlier = find(".earshot-earlier");
+const note = find(".earshot-note");
+const dialog = find(".earshot-dialog");
+let open = null;
+
+import(new URL("earshot/static/player.js", root)).catch(() => {
+  note.textContent = "The player could not be loaded. Check the connection and load the page again.";
+});
+
+function jobs() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) ?? [];
+  } catch {
+    return []; // storage is switched off or holds something else
+  }
+}
+
+function remember(list) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(list.slice(0, KEPT)));
+  } catch {
+    // private windows may refuse: then nothing is remembered, which is what such a visitor wants
+  }
+  showEarlier();
+}
+
+function address(id) {
+  const url = new URL(location.href);
+  if (id) url.searchParams.set("job", id);
+  else url.searchParams.delete("job");
+  return url;
+}
+
+function show(id, scroll) {
+  open = id;
+  result.hidden = false;
+  player.setAttribute("base", new URL("earshot/", root).pathname);
+  player.setAttribute("job", id);
+  const link = address(id);
+  history.replaceState(history.state, "", link);
+  link.searchParams.delete("__theme");
+  find(".earshot-share input").value = link.href;
+  note.textContent = "";
+  if (scroll) {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    result.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  }
+  describe(id);
+  showEarlier();
+}
+
+function close() {
+  open = null;
+  result.hidden = true;
+  player.removeAttribute("job");
+  history.replaceState(history.state, "", address(null));
+}
+
+async function describe(id) {
+  try {
+    const answer = await fetch(new URL(`earshot/jobs/${encodeURIComponent(id)}`, root));
+    if (answer.status === 404) remember(jobs().filter((job) => job.id !== id));
+    if (!answer.ok) return;
+    const { name, model, expires } = await answer.json();
+    const known = jobs().filter((job) => job.id !== id);
+    if (known.length < jobs().length) remember([{ id, name, model, expires }, ...known]);
+  } catch {
+    // no network: the player says so and tries again
+  }
+}
+
+function showEarlier() {
+  const now = Date.now() / 1000;
+  const list = jobs().filter((job) => !job.expires || job.expires > now);
+  earlier.hidden = !list.length;
+  earlier.querySelector("ul").replaceChildren(
+    ...list.map((job) => {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = address(job.id).href;
+      link.textContent = job.name ?? "A recording";
+      if (job.id === open) link.setAttribute("aria-current", "true");
+      link.addEventListener("click", (event) => {
+        if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+        event.preventDefault();
+        show(job.id, true);
+      });
+      const made = document.createElement("span");
+      made.className = "earshot-quiet";
+      made.textContent = job.model ?? "";
+      item.append(link, made);
+      return item;
+    }),
+  );
+}
+
+watch("value", () => {
+  const id = props.value;
+  if (!id || id === open) return;
+  remember([{ id }, ...jobs().filter((job) => job.id !== id)]);
+  show(id, true);
+});
+
+find(".earshot-copy").addEventListener("click", async () => {
+  const input = find(".earshot-share input");
+  input.select();
+  try {
+    await navigator.clipboard.writeText(input.value);
+    note.textContent = "The link is copied. Whoever has it can listen, download and delete.";
+  } catch {
+    note.textContent = "The link is selected: copy it with Ctrl+C. Whoever has it can listen, download and delete.";
+  }
+});
+
+find(".earshot-delete").addEventListener("click", () => dialog.showModal());
+dialog.addEventListener("close", async () => {
+  if (dialog.returnValue !== "delete" || !open) return;
+  dialog.returnValue = "";
+  const id = open;
+  try {
+    const answer = await fetch(new URL(`earshot/jobs/${encodeURIComponent(id)}`, root), { method: "DELETE" });
+    if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+    close();
+    props.value = "";
+    remember(jobs().filter((job) => job.id !== id));
+    find(".earshot-deleted").textContent = "Deleted: the recording, all its stems and the link.";
+  } catch {
+    note.textContent = "It could not be deleted: the server did not answer. Try again in a moment.";
+  }
+});
+
+showEarlier();
+const linked = new URLSearchParams(location.search).get("job");
+if (linked) show(linked, false);

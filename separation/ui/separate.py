@@ -1,0 +1,481 @@
+"""The Separate page: choose audio, choose what to hear, press one button.
+
+The page only makes a job and hands its id to the player, which does all watching, playing and downloading. Functions
+with names are also the HTTP interface (`/separate`, `/models`, `/estimate`); all others are private to the page.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from separation.audio import AudioInfo, export, open_reader, probe
+from separation.engine.jobs import Job, Request
+from separation.engine.options import Options
+from separation.engine.workers import PREVIEW, PREVIEW_FROM
+from separation.errors import AudioError, JobError, SeparationError
+from separation.hub import Card
+from separation.ui import gpu
+from separation.ui.examples import Example, cards, read_examples
+from separation.ui.frame import Services, clock, quiet, spoken, step, with_toasts
+
+DEFAULT_MODEL = "vocals"
+VOCALS = "vocals"
+"""The source that karaoke leaves out."""
+
+_SCRIPT = Path(__file__).with_name("page.js")
+
+
+_RESULT = """
+<section class="earshot-result" aria-label="Result" hidden>
+  <earshot-player></earshot-player>
+  <div class="earshot-after">
+    <div class="earshot-share">
+      <label>Link to this separation<input type="text" readonly></label>
+      <button type="button" class="earshot-button earshot-copy">Copy link</button>
+      <button type="button" class="earshot-button danger earshot-delete">Delete my audio now</button>
+    </div>
+    <p class="earshot-note" role="status"></p>
+  </div>
+  <dialog class="earshot-dialog" aria-labelledby="earshot-dialog-title">
+    <form method="dialog">
+      <h2 id="earshot-dialog-title">Delete this recording?</h2>
+      <p>The recording, all its stems and the link go now and cannot be brought back. A running separation stops.</p>
+      <div>
+        <button class="earshot-button" value="keep" autofocus>Keep it</button>
+        <button class="earshot-button danger" value="delete">Delete it now</button>
+      </div>
+    </form>
+  </dialog>
+</section>
+<p class="earshot-note earshot-deleted" role="status"></p>
+<div class="earshot-below">
+  <section aria-label="What happens to my upload">
+    <h2>What happens to my upload?</h2>
+    <p class="earshot-quiet">@upload</p>
+  </section>
+  <section class="earshot-earlier" aria-label="My earlier separations" hidden>
+    <h2>My earlier separations</h2>
+    <ul></ul>
+  </section>
+</div>
+"""
+
+_PICK = """
+element.addEventListener("click", (event) => {
+  const card = event.target.closest("[data-example]");
+  if (!card) return;
+  props.value = card.dataset.example;
+  trigger("select", { id: card.dataset.example });
+});
+"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The recording that the button would separate.
+
+    Args:
+        path: where it is.
+        info: what is known of it.
+        name: what it is called on the page and in downloads.
+        example: id of the bundled example that it is, or an empty text.
+        references: true sources by name.
+    """
+
+    path: Path
+    info: AudioInfo
+    name: str
+    example: str = ""
+    references: dict[str, Path] = field(default_factory=dict)
+
+
+class SeparatePage:
+    """The page's components and what happens between them.
+
+    Args:
+        services: what it works with.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._examples = {example.id: example for example in read_examples(services.examples)}
+        self._cards = {card.origin.name: card for card in services.hub.bundled()}
+        # On ZeroGPU the GPU is there only inside this call; everywhere else it is an ordinary function.
+        self._on_gpu = gpu.with_gpu(self._gpu_seconds)(self._run_here)
+
+    # What is on the page
+
+    def build(self, page: gr.Blocks) -> None:
+        """Put the components into `page`, which is being built."""
+        first = next(iter(self._examples.values()), None)
+        chosen = gr.State(None if first is None else self._from_example(first))
+        with gr.Row(elem_classes=["earshot-steps"], equal_height=True):
+            with gr.Column(scale=7, min_width=320, elem_classes=["earshot-card"]):
+                step(1, "Choose audio")
+                examples, file, microphone, summary, preview = self._audio_controls(first)
+            with gr.Column(scale=5, min_width=320, elem_classes=["earshot-card"]):
+                step(2, "Choose what to hear")
+                model, about, sources, karaoke = self._model_controls(first)
+                with gr.Accordion("More settings", open=False, elem_classes=["earshot-more"]):
+                    band, consistency, device = self._settings_controls()
+                with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
+                    button = gr.Button("Separate", variant="primary", size="lg", elem_id="earshot-separate")
+                    estimate = gr.HTML(elem_classes=["earshot-estimate", "earshot-plain"], apply_default_css=False)
+        result = self._result()
+
+        shown = [chosen, examples, summary, preview]
+        told = [chosen, model, device]
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        for event in (file.upload, microphone.stop_recording):
+            took = event(self.take, [file if event == file.upload else microphone], shown, **private)
+            took.success(self.tell_estimate, told, estimate, **private)
+        file.upload(lambda: None, None, microphone, **private)
+        microphone.stop_recording(lambda: None, None, file, **private)
+        gr.on([file.clear, microphone.clear], self.forget, [chosen], shown, **private)
+        examples.select(self.take_example, None, [*shown, file, microphone, model], **private).success(
+            self.tell_estimate, told, estimate, **private
+        )
+        model.change(self.tell_model, model, [about, sources, karaoke], **private).success(
+            self.tell_estimate, told, estimate, **private
+        )
+        device.change(self.tell_estimate, told, estimate, **private)
+        karaoke.click(self.all_but_vocals, model, sources, **private)
+        clicked = button.click(
+            self.start,
+            [chosen, model, sources, preview, band, consistency, device],
+            result,
+            api_visibility="private",
+            show_progress_on=button,
+        )
+        if gpu.zero_gpu():
+            clicked.success(self._on_gpu, result, None, **private)
+        asked = gr.Textbox(visible=False)
+        page.load(
+            self.open_model, asked, model, js="() => new URLSearchParams(location.search).get('model') ?? ''", **private
+        ).success(self.tell_estimate, told, estimate, **private)
+        self._interface()
+
+    def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.Slider]:
+        examples = gr.HTML(
+            "" if first is None else first.id,
+            html_template=cards(list(self._examples.values())),
+            js_on_load=_PICK,
+            apply_default_css=False,
+            visible=first is not None,
+            elem_classes=["earshot-plain"],
+        )
+        with gr.Tabs(elem_classes=["earshot-tabs"]):
+            with gr.Tab("Your file"):
+                file = gr.File(
+                    label="An audio or video file: drop it here, or press to browse",
+                    elem_id="earshot-file",
+                    height=148,
+                )
+            with gr.Tab("Microphone"):
+                microphone = gr.Audio(
+                    label="Record with the microphone (needs https or localhost)",
+                    sources=["microphone"],
+                    type="filepath",
+                    format="wav",
+                    elem_id="earshot-microphone",
+                    editable=False,
+                )
+        chosen = None if first is None else self._from_example(first)
+        summary = gr.HTML(_summary(chosen), apply_default_css=False, elem_classes=["earshot-plain"])
+        preview = gr.Slider(
+            0,
+            max(PREVIEW_FROM, 0.0 if chosen is None else chosen.info.duration),
+            value=0.0 if chosen is None else chosen.info.duration / 2,
+            step=1,
+            label=f"Start with a preview: {PREVIEW:.0f} s around this second",
+            visible=_previewed(chosen),
+            elem_id="earshot-preview",
+        )
+        return examples, file, microphone, summary, preview
+
+    def _model_controls(self, first: Example | None) -> tuple[gr.Radio, gr.HTML, gr.CheckboxGroup, gr.Button]:
+        wanted = first.model if first is not None and first.model in self._cards else DEFAULT_MODEL
+        name = wanted if wanted in self._cards else next(iter(self._cards), None)
+        card = None if name is None else self._cards[name]
+        model = gr.Radio(self._choices(), value=name, label="Model", elem_id="earshot-model")
+        about = gr.HTML(_about(card), apply_default_css=False, elem_classes=["earshot-plain"])
+        names = [] if card is None else list(card.sources)
+        sources = gr.CheckboxGroup(_titled(names), value=names, label="Write these", elem_id="earshot-sources")
+        karaoke = gr.Button(
+            "Karaoke: all but the vocals", size="sm", visible=VOCALS in names, elem_id="earshot-karaoke"
+        )
+        return model, about, sources, karaoke
+
+    def _settings_controls(self) -> tuple[gr.Radio, gr.Checkbox, gr.Radio]:
+        band = gr.Radio(
+            [("Full band", "full"), ("Only what the model hears", "model")],
+            value="full",
+            label="Band",
+            info="Above the model's band, sound is shared among the sources as in its highest octave, or left out.",
+        )
+        consistency = gr.Checkbox(
+            True, label="The parts add up to the mixture", info="Off: the estimates just as the model gives them."
+        )
+        devices = ["auto", *self._services.workers.devices]
+        device = gr.Radio(_titled(devices), value="auto", label="Run on")
+        return band, consistency, device
+
+    def _result(self) -> gr.HTML:
+        hours = self._services.settings.keep_hours
+        kept = f"{hours:g} hours" if hours != 1 else "one hour"
+        text = (
+            f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept} "
+            "so that you can come back to them, then deleted by themselves; you can delete them earlier with one press. "
+            "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
+        )
+        return gr.HTML(
+            "",
+            html_template=_RESULT.replace("@upload", escape(text)),
+            js_on_load=_SCRIPT.read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_classes=["earshot-plain"],
+        )
+
+    # What happens on the page
+
+    @with_toasts
+    def take(self, path: str | None) -> tuple[Any, ...]:
+        """An upload or a recording has arrived: refuse it at once, or make it the chosen one."""
+        if path is None:
+            return _shown(None)
+        return _shown(self._checked(Path(path)))
+
+    @with_toasts
+    def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
+        """An example was pressed: it replaces whatever was chosen, and brings its model."""
+        example = self._examples[event._data["id"]]
+        model = gr.update(value=example.model) if example.model in self._cards else gr.skip()
+        return *_shown(self._from_example(example)), None, None, model
+
+    def forget(self, chosen: Chosen | None) -> tuple[Any, ...]:
+        """The file was taken out of its field. An example that was chosen meanwhile stays."""
+        return _shown(chosen if chosen is not None and chosen.example else None)
+
+    @with_toasts
+    def tell_model(self, model: str) -> tuple[Any, ...]:
+        """Another model: what it is, and its sources."""
+        card = self._card(model)
+        names = list(card.sources)
+        return (
+            _about(card),
+            gr.update(choices=_titled(names), value=names),
+            gr.update(visible=VOCALS in names),
+        )
+
+    @with_toasts
+    def tell_estimate(self, chosen: Chosen | None, model: str, device: str) -> str:
+        """What the button will take, in words."""
+        if chosen is None or not model:
+            return quiet("Choose a recording first.")
+        estimate = self._services.workers.estimate(model, chosen.info, device=device)
+        preview = f" A {PREVIEW:.0f} s preview comes first." if _previewed(chosen) else ""
+        if not estimate.calibrated:
+            return quiet(
+                f"This model has not run on this machine's {_device(estimate.device)} yet: "
+                f"the time left shows as soon as it does.{preview}"
+            )
+        return quiet(f"About {spoken(estimate.seconds)} on this machine's {_device(estimate.device)}.{preview}")
+
+    @with_toasts
+    def open_model(self, asked: str) -> Any:
+        """A model that the address asks for joins the choice."""
+        if not asked:
+            return gr.skip()
+        self._card(asked)
+        choices = self._choices() if asked in self._cards else [*self._choices(), (asked, asked)]
+        return gr.update(choices=choices, value=asked)
+
+    @with_toasts
+    def all_but_vocals(self, model: str) -> list[str]:
+        """Karaoke: every source but the vocals."""
+        return [name for name in self._card(model).sources if name != VOCALS]
+
+    @with_toasts
+    def start(
+        self,
+        chosen: Chosen | None,
+        model: str,
+        sources: Sequence[str],
+        preview: float,
+        band: str,
+        consistency: bool,
+        device: str,
+    ) -> str:
+        """Make a job; returns its id, with which the player goes on."""
+        if chosen is None:
+            raise JobError("Separate", "no recording is chosen", "Choose an example, a file, or record something")
+        options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
+        return self._submit(chosen, model, sources, preview, options).id
+
+    # The HTTP interface
+
+    def _interface(self) -> None:
+        """Endpoints for `gradio_client`, each with hidden components that give its types."""
+        file, model = gr.File(visible=False), gr.Textbox(DEFAULT_MODEL, visible=False)
+        sources, files, answer = gr.JSON(visible=False), gr.Files(visible=False), gr.JSON(visible=False)
+        gr.Button(visible=False).click(
+            self.separate, [file, model, sources], files, api_name="separate", concurrency_limit=8
+        )
+        gr.Button(visible=False).click(self.models, None, answer, api_name="models")
+        gr.Button(visible=False).click(self.estimate, [file, model], answer, api_name="estimate")
+
+    @with_toasts
+    def separate(
+        self,
+        file: str,
+        model: str = DEFAULT_MODEL,
+        sources: list[str] | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (how Gradio asks for it)
+    ) -> list[str]:
+        """Separate a file and wait for it: the stems and the residual, as WAV at the input's bit depth."""
+        chosen = self._checked(Path(file))
+        job = self._submit(chosen, model, sources, None, Options())
+        if gpu.zero_gpu():
+            self._on_gpu(job.id)
+        _wait(job, progress)
+        # Gradio serves what lies in its own cache, from where it is deleted with the uploads.
+        folder = Path(tempfile.mkdtemp(dir=_made(Path(get_upload_folder()))))
+        stage = job.stage("full")
+        assert stage is not None, "a job that is done has its tracks"
+        made = []
+        for name, path in job.tracks("full").items():
+            if name != "mixture":
+                with open_reader(path) as reader:
+                    target = folder / f"{name}.wav"
+                    export(reader, target, format="wav", bit_depth=chosen.info.bit_depth, gain=stage["gain"])
+                made.append(str(target))
+        return made
+
+    @with_toasts
+    def models(self) -> list[dict[str, Any]]:
+        """The bundled models."""
+        return [
+            {
+                "name": name,
+                "title": card.title,
+                "summary": card.summary,
+                "sources": list(card.sources),
+                "sample_rate": card.sample_rate,
+                "licence": card.licence,
+            }
+            for name, card in self._cards.items()
+        ]
+
+    @with_toasts
+    def estimate(self, file: str, model: str = DEFAULT_MODEL) -> dict[str, Any]:
+        """Seconds that a file will take, and whether that rests on a measurement of this machine."""
+        self._card(model)
+        estimate = self._services.workers.estimate(model, self._checked(Path(file)).info, preview=False)
+        return {"seconds": estimate.seconds, "calibrated": estimate.calibrated, "device": estimate.device}
+
+    # Below the surface
+
+    def _checked(self, path: Path) -> Chosen:
+        info = probe(path)
+        longest = self._services.settings.max_minutes
+        if info.duration > longest * 60:
+            raise AudioError(
+                f"Use {info.name}",
+                f"it lasts {clock(info.duration)}; this page takes up to {longest:g} minutes",
+                "Cut it into parts, or run Earshot on your own machine, where you set the limit",
+            )
+        return Chosen(path, info, path.name)
+
+    def _from_example(self, example: Example) -> Chosen:
+        name = f"{example.title}{example.file.suffix}"
+        return Chosen(example.file, probe(example.file), name, example.id, example.references)
+
+    def _card(self, model: str) -> Card:
+        return self._cards[model] if model in self._cards else self._services.card(model)
+
+    def _choices(self) -> list[tuple[str, str]]:
+        return [(card.title, name) for name, card in self._cards.items()]
+
+    def _submit(
+        self, chosen: Chosen, model: str, sources: Sequence[str] | None, preview: float | None, options: Options
+    ) -> Job:
+        card = self._card(model)
+        if sources is not None and not sources:
+            raise JobError("Separate", "no source is ticked", f"Tick at least one of {', '.join(card.sources)}")
+        request = Request(
+            model=model,
+            name=chosen.name,
+            sources=None if sources is None or set(sources) == set(card.sources) else tuple(sources),
+            preview_at=preview,
+            options=options,
+        )
+        job = self._services.store.create(chosen.path, request, references=chosen.references)
+        if not gpu.zero_gpu():
+            self._services.workers.submit(job)
+        return job
+
+    def _gpu_seconds(self, job_id: str) -> float:
+        job = self._services.store.get(job_id)
+        return self._services.workers.estimate(job.request.model, probe(job.input)).seconds
+
+    def _run_here(self, job_id: str) -> None:
+        """ZeroGPU lends the GPU to this call only, so the job runs in it."""
+        self._services.workers.run(self._services.store.get(job_id), self._services.workers.devices[0])
+
+
+def _wait(job: Job, progress: gr.Progress) -> None:
+    while not (state := job.state()).finished:
+        progress(state.fraction, desc=f"{state.position} ahead" if state.status == "waiting" else state.stage)
+        time.sleep(0.2)
+    if state.error is not None:
+        raise SeparationError(**state.error)
+    if state.status == "cancelled":
+        raise JobError("Separate", "it was stopped", "Start it again when you like")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _previewed(chosen: Chosen | None) -> bool:
+    return chosen is not None and chosen.info.duration > PREVIEW_FROM
+
+
+def _shown(chosen: Chosen | None) -> tuple[Any, ...]:
+    """Values for the chosen recording, the pressed example, the summary and the preview's slider."""
+    duration = 0.0 if chosen is None else chosen.info.duration
+    slider = gr.update(maximum=max(PREVIEW_FROM, duration), value=round(duration / 2), visible=_previewed(chosen))
+    return chosen, "" if chosen is None else chosen.example, _summary(chosen), slider
+
+
+def _summary(chosen: Chosen | None) -> str:
+    if chosen is None:
+        return f'<div class="earshot-chosen">{quiet("Nothing is chosen yet.")}</div>'
+    info = chosen.info
+    channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
+    facts = f"{clock(info.duration)} · {info.sample_rate / 1000:g} kHz · {channels}"
+    return f'<div class="earshot-chosen"><strong>{escape(chosen.name)}</strong><span>{facts}</span></div>'
+
+
+def _about(card: Card | None) -> str:
+    if card is None:
+        return quiet("No model is bundled here. Open one on the Models page.")
+    return quiet(f"{card.summary} Hears up to {card.sample_rate / 2000:g} kHz.")
+
+
+def _titled(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(_device(name) if name.startswith(("cpu", "cuda", "mps")) else name.capitalize(), name) for name in names]
+
+
+def _device(device: str) -> str:
+    """A device as people call it."""
+    kind, _, number = device.partition(":")
+    return {"cpu": "CPU", "cuda": "GPU", "mps": "GPU"}[kind] + (f" {number}" if number else "")

@@ -1,0 +1,125 @@
+"""Builds the pages, starts the workers and serves both: everything `app.py` and `earshot serve` need.
+
+Our own routes (the player's files, its audio) are served beside Gradio's by `launch`, not by mounting Gradio into
+another app: Hugging Face's ZeroGPU hooks into `launch`.
+"""
+
+import logging
+import threading
+from pathlib import Path
+from typing import cast
+
+import gradio as gr
+import torch
+from gradio.components import Navbar
+
+from separation import hub
+from separation.engine import resolve_device
+from separation.engine.jobs import JobStore
+from separation.engine.workers import Workers
+from separation.errors import SeparationError
+from separation.settings import Settings
+from separation.ui import gpu
+from separation.ui.frame import PAGES, Hub, Services, header
+from separation.ui.models import ModelsPage
+from separation.ui.routes import routes
+from separation.ui.separate import DEFAULT_MODEL, SeparatePage
+from separation.ui.theme import STYLE, Theme
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+_log = logging.getLogger(__name__)
+
+
+def build(services: Services) -> gr.Blocks:
+    """All pages. Nothing is started."""
+    kept = round(services.settings.keep_hours * 3600)
+    app: gr.Blocks
+    with gr.Blocks(title="Earshot", analytics_enabled=False, delete_cache=(600, kept)) as app:
+        Navbar(visible=False)
+        header("Separate")
+        SeparatePage(services).build(app)
+    with app.route("Models", PAGES[1][2]):
+        Navbar(visible=False)
+        header("Models")
+        ModelsPage(services).build()
+    app.queue(default_concurrency_limit=16)
+    return app
+
+
+def open_services(settings: Settings) -> Services:
+    """The store and the workers of an installation, not started yet.
+
+    Raises:
+        DeviceError: the device that the settings name is not there.
+        OSError: the data folder cannot be written.
+    """
+    store = JobStore(settings.jobs, keep_hours=settings.keep_hours)
+    workers = Workers(store, hub.load, devices=devices(settings.device), cpu_workers=settings.cpu_workers)
+    return Services(settings, store, workers, cast(Hub, hub), EXAMPLES)
+
+
+def launch(settings: Settings | None = None, services: Services | None = None, *, block: bool = True) -> gr.Blocks:
+    """Serve the pages until the process is stopped.
+
+    Args:
+        settings: None for those of the environment.
+        services: None for the real ones.
+        block: wait; False returns as soon as the page answers.
+
+    Returns:
+        The running app; `local_url` is where it answers.
+
+    Raises:
+        SystemExit: a setting is wrong, with what to do about it.
+    """
+    try:
+        settings = settings or Settings.from_environment()
+        services = services or open_services(settings)
+    except SeparationError as error:
+        raise SystemExit(str(error)) from error
+    app = build(services)
+    app.launch(
+        server_name=settings.host,
+        server_port=settings.port,
+        prevent_thread_lock=True,
+        quiet=True,
+        theme=Theme(),
+        css_paths=STYLE,
+        app_kwargs={"routes": routes(services.store)},
+        ssr_mode=False,
+        show_error=False,
+        max_file_size=f"{settings.max_upload_mb:g}mb",
+        footer_links=[],
+        run_history=False,
+        share=False,
+    )
+    # Only now: a second process on the same port has stopped by itself and has not taken over the first one's jobs.
+    services.workers.start(running=not gpu.zero_gpu())
+    _log.warning("Earshot answers at %s", app.local_url)
+    if not gpu.zero_gpu():
+        threading.Thread(target=_calibrate, args=(services,), name="earshot-calibration", daemon=True).start()
+    if block:
+        app.block_thread()
+    return app
+
+
+def devices(wanted: str) -> tuple[str, ...]:
+    """What to run on, best first; the CPU is always there to fall back on.
+
+    >>> devices("cpu")
+    ('cpu',)
+    """
+    best = resolve_device(wanted)
+    if best.type == "cuda" and best.index is None:
+        return (*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cpu")
+    return ("cpu",) if best.type == "cpu" else (str(best), "cpu")
+
+
+def _calibrate(services: Services) -> None:
+    """Time the model that a first visitor uses, so that the page can say how long it will take."""
+    if DEFAULT_MODEL not in {card.origin.name for card in services.hub.bundled()}:
+        return
+    try:
+        services.workers.calibrate(DEFAULT_MODEL)
+    except Exception:  # an estimate is a kindness; whatever is wrong with the model shows when it is used
+        _log.exception("The model %s could not be timed", DEFAULT_MODEL)

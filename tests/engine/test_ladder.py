@@ -1,0 +1,136 @@
+"""Devices, precision, and what happens when memory is short. Nothing here needs a GPU."""
+
+import pytest
+import torch
+
+from separation.audio import ArrayReader
+from separation.engine import Options, resolve_device, separate
+from separation.engine.device import Ladder, Rung, is_out_of_memory, rungs, to_device
+from separation.engine.run import run
+from separation.errors import DeviceError
+from separation.signals import Signal
+from tests.fakes import Identity, OutOfMemory, Remembering
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def recording() -> Signal:
+    noise = torch.randn(2, 100_000, generator=torch.Generator().manual_seed(0))
+    return Signal((0.1 * noise).numpy(), 8000)
+
+
+class Count:
+    def __init__(self) -> None:
+        self.length = 0
+
+    def write(self, block) -> None:
+        self.length += block.shape[1]
+
+
+def test_devices_that_are_not_there_are_refused_by_name() -> None:
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type in ("cuda", "mps", "cpu")
+    with pytest.raises(DeviceError, match="'gpu'.*Use auto, cpu, cuda or mps"):
+        resolve_device("gpu")
+    with pytest.raises(DeviceError, match="'cuda:99'.*machine has"):
+        resolve_device("cuda:99")
+    with pytest.raises(DeviceError):
+        resolve_device("meta")
+
+
+def test_batches_are_halved_and_the_cpu_comes_last() -> None:
+    assert [r.batch for r in rungs(CPU, 6)] == [6, 3, 1]
+    found = rungs(torch.device("cuda"), 8)
+    assert [(r.device.type, r.batch) for r in found] == [(d, b) for d, b in zip(["cuda"] * 4 + ["cpu"], [8, 4, 2, 1, 1])]
+
+
+def test_a_smaller_batch_when_memory_is_short(recording: Signal) -> None:
+    separator, sinks, steps = OutOfMemory(2), {"low": Count(), "high": Count()}, []
+    report = run(
+        separator,
+        ArrayReader(recording),
+        sinks,
+        options=Options(device="cpu", batch=8),
+        progress=lambda progress: steps.append(progress.done),
+    )
+    assert separator.failures == 2
+    assert len(report.messages) == 2
+    assert "8 chunks at once: went on with 4" in report.messages[0]
+    assert "4 chunks at once: went on with 2" in report.messages[1]
+    assert report.calls == -(-report.chunks // 2) == len(steps) > report.minimal_calls
+    assert all(sink.length == recording.length for sink in sinks.values())
+
+
+def test_short_memory_changes_no_sample(recording: Signal) -> None:
+    roomy = separate(OutOfMemory(99), recording, Options(device="cpu", batch=1))
+    short = separate(OutOfMemory(1), recording, Options(device="cpu", batch=8))
+    for name, stem in roomy.items():
+        assert (stem.samples == short[name].samples).all()
+
+
+def test_memory_that_gets_short_in_the_middle_loses_nothing(recording: Signal) -> None:
+    separator = OutOfMemory(4)
+    original = separator.split
+
+    def less_and_less(mixture: torch.Tensor) -> torch.Tensor:
+        separator.batch = 4 if separator.calls < 3 else 1
+        return original(mixture)
+
+    separator.split = less_and_less
+    stems = separate(separator, recording, Options(device="cpu", batch=4))
+    assert separator.failures > 0
+    assert (stems["low"].samples == recording.samples * 0.25).all()
+
+
+def test_a_single_chunk_that_does_not_fit_moves_to_the_next_device(recording: Signal) -> None:
+    separator = OutOfMemory(1, big=True)
+    ladder = Ladder(separator, (Rung(CPU, 1), Rung(CPU, 1)), "auto")
+    separator.calls += 1  # from here on `to` makes it fit
+    with pytest.raises(torch.OutOfMemoryError), ladder.ready():
+        separator.separate(torch.zeros(1, 1, 8))
+    ladder.down()
+    with ladder.ready():
+        assert separator.separate(torch.zeros(1, 1, 8))[0].shape == (1, 2, 1, 8)
+    assert ladder.messages == ["Memory of cpu was short with a single chunk: went on with cpu."]
+
+
+def test_on_the_last_rung_the_user_is_told_what_to_do(recording: Signal) -> None:
+    with pytest.raises(DeviceError, match=r"one chunk at a time on cpu: there is not enough memory\. Use a shorter"):
+        separate(OutOfMemory(0), recording, Options(device="cpu", batch=2))
+
+
+def test_half_precision_on_a_cpu_says_that_it_was_not_used(recording: Signal) -> None:
+    report = run(Identity(), ArrayReader(recording), {}, options=Options(device="cpu", precision="fp16"))
+    assert report.precision == "fp32"
+    assert "full precision" in report.messages[0]
+
+
+def test_a_stateful_separator_takes_one_chunk_at_a_time(recording: Signal) -> None:
+    separator = Remembering()
+    report = run(separator, ArrayReader(recording), {}, options=Options(device="cpu", batch=8))
+    assert {shape[0] for shape in separator.shapes} == {1}
+    assert report.calls == report.chunks == len(separator.shapes)
+
+
+def test_gradients_are_off_and_may_be_switched_on_by_a_model() -> None:
+    ladder = Ladder(Identity(), rungs(CPU, 1), "auto")
+    weight = torch.ones(1, requires_grad=True)
+    with ladder.ready():
+        assert not (weight * 2).requires_grad
+        with torch.enable_grad():  # under inference mode this would give no gradient
+            (weight * 2).sum().backward()
+    assert weight.grad is not None
+
+
+def test_out_of_memory_is_known_by_type_or_by_words() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_nested_states_are_moved_and_all_else_is_kept() -> None:
+    state = {"h": (torch.ones(2), [torch.zeros(1), None]), "step": 3}
+    moved = to_device(state, torch.device("meta"))
+    assert moved["h"][0].device.type == moved["h"][1][0].device.type == "meta"
+    assert moved["h"][1][1] is None and moved["step"] == 3

@@ -1,0 +1,508 @@
+"""The player in a real browser, against the real routes: what it plays, measured; and what a visitor can do with it.
+
+Sound is measured on `render`, which sends a stretch through the same blocks, schedule and gains into an offline context.
+"""
+
+import base64
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from separation.engine.jobs import Job, JobStore
+from separation.ui.routes import routes
+
+pytestmark = pytest.mark.browser
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width,initial-scale=1"><title>Player</title><body>
+<script type="module" src="/earshot/static/player.js"></script>
+<earshot-player base="/earshot/" job="{job}"></earshot-player></body></html>"""
+
+BLOCK = 1 << 16
+LSB = 2**-15
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine: install the package `chromium`")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> JobStore:
+    return JobStore(tmp_path_factory.mktemp("player") / "jobs")
+
+
+@pytest.fixture(scope="module")
+def address(store: JobStore) -> Iterator[str]:
+    def page(request: Request) -> Response:
+        return HTMLResponse(PAGE.format(job=re.sub(r"[^\w-]", "", request.query_params.get("job", ""))))
+
+    app = Starlette(routes=[Route("/", page), *routes(store)])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_level="warning", ws="none", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens a job and returns the page; complains about anything the console says, unless told what to expect."""
+    contexts, said = [], []
+
+    def opener(job: Job | str, *, width: int = 1280, allow: str | None = None, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append((message.text, allow)))
+        page.on("pageerror", lambda error: said.append((str(error), None)))
+        page.goto(f"{address}/?job={job if isinstance(job, str) else job.id}")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()
+    assert [text for text, allow in said if allow is None or not re.search(allow, text)] == []
+
+
+@pytest.fixture(scope="module")
+def song(store: JobStore, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Twelve seconds: three blocks."""
+    return done_job(store, tmp_path_factory.mktemp("song"), 12, uncertain_boundaries=[5.0])
+
+
+def ready(page: Any) -> Any:
+    page.locator("li[data-track=mixture]").wait_for()
+    return page
+
+
+def player(page: Any, code: str, argument: Any = None) -> Any:
+    """Run `code` with the element as `p` and `argument` as `a`."""
+    return page.evaluate(
+        f"async (a) => {{ const p = document.querySelector('earshot-player'); return {code}; }}", argument
+    )
+
+
+def render(page: Any, **options: Any) -> np.ndarray:
+    """float32 ``[C, T]`` as the player would send it to the loudspeakers."""
+    code = """(await p.render(a)).map((x) => {
+        const bytes = new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+        let text = '';
+        for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+        return btoa(text);
+    })"""
+    return np.stack([np.frombuffer(base64.b64decode(text), "<f4") for text in player(page, code, options)])
+
+
+def wait_until(page: Any, condition: str) -> None:
+    page.wait_for_function(f"() => {{ const p = document.querySelector('earshot-player'); return {condition}; }}")
+
+
+def only(*names: str) -> dict[str, float]:
+    every = ("mixture", "vocals", "accompaniment", "residual", "reference-vocals")
+    return {name: float(name in names) for name in every}
+
+
+# -- what is heard
+
+
+def test_plays_the_file_sample_by_sample_across_block_borders(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    heard = render(page, start=0, duration=11.5, levels=only("mixture"))
+    expected = GAIN * recording(12)["mixture"][:, : heard.shape[1]]
+    assert heard.shape[1] > 2 * BLOCK
+    faded_in = RATE // 20
+    assert np.abs(heard - expected)[:, faded_in:].max() < 0.51 * LSB
+    assert np.abs(heard[:, 0]).max() < 1e-3
+
+
+def test_starts_anywhere_inside_a_block(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    first = BLOCK + 777
+    heard = render(page, start=first / RATE, duration=1.0, levels=only("vocals"))
+    expected = GAIN * recording(12)["vocals"][:, first : first + RATE]
+    assert np.abs(heard - expected)[:, RATE // 20 :].max() < 0.51 * LSB
+
+
+def test_tracks_stay_together_to_the_sample(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    mixture = render(page, start=1.23, duration=9, levels=only("mixture"))
+    parts = render(page, start=1.23, duration=9, levels=only("vocals", "accompaniment", "residual"))
+    assert np.abs(mixture).max() > 0.3
+    # Four tracks, each rounded to 16 bit: half a step each, and float32 sums.
+    assert np.abs(mixture - parts).max() < 2.1 * LSB
+
+
+def test_the_ends_of_a_loop_are_faded_and_it_repeats_exactly(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    start, end = 2.0, 2.5
+    heard = render(page, start=start, duration=3, loop=[start, end], levels=only("accompaniment"))
+    period = round((end - start) * RATE)
+    second, third = heard[:, period : 2 * period], heard[:, 2 * period : 3 * period]
+    assert np.array_equal(second, third)
+    seam = round(0.005 * RATE)
+    expected = GAIN * recording(12)["accompaniment"][:, 2 * RATE : 2 * RATE + period]
+    assert np.abs(second - expected)[:, seam + 1 : -seam - 1].max() < 0.51 * LSB
+    assert np.abs(second[:, 0]).max() < 1e-4
+    ramp = np.arange(seam) / seam
+    assert np.abs(second[:, :seam] - expected[:, :seam] * ramp).max() < 1e-3
+    assert np.abs(second[:, -seam:] - expected[:, -seam:] * (1 - ramp)).max() < 2e-3
+
+
+def test_gains_change_without_a_click(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    write_stage(job, "full", {"mixture": np.full((1, 3 * RATE), 0.5, np.float32)}, gain=1.0)
+    job.write_state(status="done")
+    page = ready(open_page(job))
+    changes = [{"time": 1.0, "track": "mixture", "gain": 0.0}, {"time": 2.0, "track": "mixture", "gain": 1.0}]
+    heard = render(page, start=0, duration=3, levels={"mixture": 1.0}, changes=changes)[0]
+    assert heard[RATE - 1] == pytest.approx(0.5, abs=LSB)
+    assert abs(heard[RATE + round(0.02 * RATE)]) < 1e-3
+    assert heard[-1] == pytest.approx(0.5, abs=1e-3)
+    # A constant shows every click as a step: the steepest change is that of the ramp (3 ms time constant).
+    assert np.abs(np.diff(heard[RATE // 2 :])).max() < 1.05 * 0.5 / (0.003 * RATE)
+
+
+@pytest.mark.parametrize("rate", [48000, 11025])
+def test_a_refused_rate_is_converted_without_seams(open_page: Any, store: JobStore, tmp_path: Path, rate: int) -> None:
+    """The context has another rate than the recording: the same sine comes out, also across the borders of blocks."""
+    job = make_job(store, tmp_path)
+    t = np.arange(10 * RATE) / RATE
+    sine = (0.5 * np.sin(2 * np.pi * 997 * t)).astype(np.float32)[None]
+    write_stage(job, "full", {"mixture": sine}, gain=1.0)
+    job.write_state(status="done")
+    page = ready(open_page(job))
+    heard = render(page, start=0, duration=9.9, levels={"mixture": 1.0}, rate=rate)[0]
+    expected = 0.5 * np.sin(2 * np.pi * 997 * np.arange(len(heard)) / rate)
+    assert len(heard) / rate > 2 * BLOCK / RATE
+    assert np.abs(heard - expected)[rate // 10 :].max() < 1e-3
+
+
+# -- what a visitor does
+
+
+def test_plays_pauses_and_goes_where_it_is_told(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    page.get_by_role("button", name="Play", exact=True).click()
+    wait_until(page, "p.debug.position > 0.5 && p.debug.sounding")
+    debug = player(page, "p.debug")
+    assert debug["sampleRate"] == RATE and debug["underruns"] == 0
+    # All tracks have the same blocks scheduled for the same instants.
+    by_track: dict[str, list[Any]] = {}
+    for node in debug["scheduled"]:
+        by_track.setdefault(node["track"], []).append((node["at"], node["start"], node["end"]))
+    assert len(by_track) == 5 and len({json.dumps(sorted(each)) for each in by_track.values()}) == 1
+    player(page, "p.seek(9)")
+    wait_until(page, "p.debug.position > 9.2 && p.debug.sounding")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    assert not player(page, "p.debug.playing") and player(page, "p.cursor") > 9.2
+
+
+def test_stops_at_the_end_and_starts_again_from_the_start(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    player(page, "p.seek(11.5)")
+    page.keyboard.press("Space")
+    wait_until(page, "!p.debug.playing && p.cursor > 11.9")
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding && p.cursor > 0.1 && p.cursor < 5")
+
+
+def test_mixture_and_stems_do_not_sound_at_once(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    muted = page.locator(".mute[aria-pressed=true]").evaluate_all("(all) => all.map((b) => b.ariaLabel)")
+    assert muted == ["Mute mixture", "Mute residual", "Mute vocals (reference)"]
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="Solo mixture")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("2")
+    expect(page.locator(".solo[aria-pressed=true]")).to_have_count(1)
+    page.keyboard.press("Shift+Digit3")
+    expect(page.locator(".solo[aria-pressed=true]")).to_have_count(2)
+    assert player(page, "p.transport.levels") == only("vocals", "accompaniment")
+    page.get_by_role("button", name="Mute vocals", exact=True).click()
+    page.keyboard.press("m")
+    expect(page.get_by_role("button", name="Mute vocals", exact=True)).to_have_attribute("aria-pressed", "false")
+
+
+def test_gain_slider_says_decibels(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    slider = page.get_by_role("slider", name="Gain of vocals", exact=True)
+    slider.fill("-6")
+    assert slider.get_attribute("aria-valuetext") == "−6.0 dB"
+    assert player(page, "p.transport.levels.vocals") == pytest.approx(10 ** (-6 / 20))
+    slider.fill("-48")
+    assert player(page, "p.transport.levels.vocals") == 0
+
+
+def test_click_seeks_and_drag_selects_and_l_loops(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    events = "a => { window.seen = []; addEventListener('earshot-selection', (e) => seen.push(e.detail)); }"
+    page.evaluate(events)
+    box = page.locator("li[data-track=vocals] .lane").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.click(box["x"] + box["width"] / 2, y)
+    assert player(page, "p.cursor") == pytest.approx(6, abs=0.05)
+    page.mouse.move(box["x"] + box["width"] / 4, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 3, y, steps=4)
+    page.mouse.up()
+    assert player(page, "p.selection") == pytest.approx([3, 4], abs=0.05)
+    assert page.evaluate("seen.at(-1)") == pytest.approx([3, 4], abs=0.05)
+    page.keyboard.press("l")
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding && p.cursor > 3.5")
+    wait_until(page, "p.cursor < 3.4")  # round the loop
+    assert player(page, "p.debug.underruns") == 0
+    page.keyboard.press("Escape")
+    assert player(page, "p.selection") is None
+
+
+def test_the_page_around_it_can_loop_a_stretch(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    player(page, "p.loop(7, 7.5)")
+    wait_until(page, "p.debug.sounding && p.cursor > 7.3")
+    wait_until(page, "p.cursor < 7.2")
+    assert player(page, "p.selection") == [7, 7.5]
+
+
+def test_zoom_by_key_wheel_and_button(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    player(page, "p.seek(6)")
+    page.keyboard.press("+")
+    assert player(page, "p.view") == pytest.approx([3, 9], abs=0.01)
+    box = page.locator("li[data-track=vocals] .lane").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -60)
+    page.keyboard.up("Control")
+    wait_until(page, "p.view[1] - p.view[0] < 5")
+    page.get_by_role("button", name="Show everything").click()
+    assert player(page, "p.view") == pytest.approx([0, 12])
+
+
+def test_zooming_in_fetches_a_finer_outline(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    with page.expect_response(lambda response: ".peaks?" in response.url and "start=0&" not in response.url) as info:
+        player(page, "p.setView([5, 5.2])")
+    assert info.value.ok
+
+
+def test_spectrograms_are_pictures_of_the_view(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    page.get_by_role("button", name="Spectrogram", exact=True).click()
+    image = page.locator("li[data-track=vocals] img")
+    expect(image).to_be_visible()
+    assert image.evaluate("(i) => i.naturalWidth") > 500
+    assert image.evaluate("(i) => [i.style.left, i.style.width]") == ["0%", "100%"]
+    page.get_by_role("button", name="Waveform", exact=True).click()
+    expect(image).to_be_hidden()
+
+
+def test_help_lists_the_keys(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard and mouse")
+    expect(dialog).to_be_visible()
+    expect(dialog).to_contain_text("loop the selection")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_uncertain_boundaries_are_marked(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    mark = page.get_by_role("button", name="the sources may have changed places")
+    mark.click()
+    assert player(page, "p.cursor") == pytest.approx(4)
+
+
+def test_every_control_has_a_name(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    nameless = page.locator("button:visible, input:visible").evaluate_all(
+        "(all) => all.filter((e) => !(e.ariaLabel || e.textContent.trim())).map((e) => e.className)"
+    )
+    assert nameless == []
+
+
+def test_downloads_a_track_and_the_mix(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    page.get_by_role("button", name="Download vocals", exact=True).click()
+    with page.expect_download() as info:
+        page.get_by_role("menuitem", name="WAV, 16 bit").click()
+    assert info.value.suggested_filename == "song - vocals.wav"
+    page.get_by_role("button", name="Download the mix").click()
+    with page.expect_download() as info:
+        page.get_by_role("menuitem", name="FLAC").click()
+    assert info.value.suggested_filename == "song - mix.flac"
+
+
+def test_touch_taps_seek_and_a_phone_shows_everything(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song, width=390, has_touch=True, is_mobile=True))
+    lane = page.locator("li[data-track=vocals] .lane")
+    box = lane.bounding_box()
+    lane.tap(position={"x": box["width"] / 4, "y": 20})
+    assert player(page, "p.cursor") == pytest.approx(3, abs=0.1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# -- length and network
+
+
+def test_a_long_recording_is_never_held_as_a_whole(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    rng = np.random.default_rng(1)
+    samples = 0.1 * rng.standard_normal((1, 40 * BLOCK), np.float32)
+    write_stage(job, "full", {"mixture": samples}, rate=RATE)
+    job.write_state(status="done")
+    page = ready(open_page(job))
+    page.keyboard.press("Space")
+    for seconds in range(5, 160, 15):
+        player(page, "p.seek(a)", seconds)
+        wait_until(page, f"p.debug.sounding && p.cursor > {seconds}.1")
+    assert player(page, "p.debug.blocks.mixture") <= 8
+    assert player(page, "p.debug.underruns") == 0
+
+
+def test_waits_for_the_network_and_goes_on(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song, allow="Failed to load resource"))
+    page.route("**/*.pcm", lambda route: route.abort())
+    player(page, "p.seek(9)")
+    page.keyboard.press("Space")
+    expect(page.locator(".hint")).to_have_text("waiting for the network…")
+    assert player(page, "[p.debug.playing, p.debug.sounding]") == [True, False]
+    page.unroute("**/*.pcm")
+    wait_until(page, "p.debug.sounding && p.cursor > 9.2")
+    expect(page.locator(".hint")).to_have_text("")
+
+
+# -- the job
+
+
+def test_shows_the_queue_then_the_preview_then_the_result_at_the_same_place(
+    open_page: Any, store: JobStore, tmp_path: Path
+) -> None:
+    job = make_job(store, tmp_path)
+    job.write_state(position=2)
+    page = open_page(job)
+    expect(page.get_by_text("2 jobs ahead of you")).to_be_visible()
+    height = page.locator(".deck").evaluate("(e) => e.getBoundingClientRect().height")
+    job.write_state(status="running", stage="preview", fraction=0.4, remaining=130.0, position=0)
+    expect(page.get_by_text("Separating a preview")).to_be_visible()
+    expect(page.get_by_text("about 3 min left")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
+
+    tracks = {name: samples for name, samples in recording(30).items() if name != "reference-vocals"}
+    cut = {name: samples[:, 10 * RATE : 25 * RATE] for name, samples in tracks.items()}
+    write_stage(job, "preview", cut, start=10 * RATE)
+    job.write_state(stage="separate")
+    expect(page.get_by_text("Preview ready. Separating")).to_be_visible()
+    ready(page)
+    assert abs(page.locator(".deck").evaluate("(e) => e.getBoundingClientRect().height") - height) < 60
+    assert player(page, "p.cursor") == pytest.approx(10)
+    player(page, "p.seek(13)")
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding && p.cursor > 13.2")
+
+    code = "a => { window.seen = []; addEventListener('earshot-cursor', (e) => seen.push([performance.now(), e.detail])); }"
+    page.evaluate(code)
+    write_stage(job, "full", tracks)
+    job.write_state(status="done", fraction=1.0, remaining=0.0)
+    expect(page.get_by_text("Ready", exact=True)).to_be_visible()
+    wait_until(page, "p.transport.stage.start === 0 && p.debug.sounding")
+    page.wait_for_timeout(400)
+    seen = np.array(page.evaluate("seen"))
+    # The playhead never jumps: it has moved on by as much as time has passed.
+    assert np.abs(np.diff(seen[:, 1]) - np.diff(seen[:, 0]) / 1000).max() < 0.25
+    assert player(page, "p.debug.underruns") == 0
+
+
+def test_cancel_says_stopping_until_it_has_stopped(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    job.write_state(status="running", stage="separate", fraction=0.2)
+    page = open_page(job)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    assert job.cancelled
+    job.write_state(status="cancelled")
+    expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Stopping…")).to_be_hidden()
+
+
+def test_failure_is_told_in_three_parts(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    error = {"asked": "Read song.mp3", "found": "the file holds no samples", "advice": "Export it again"}
+    job.write_state(status="failed", error=error)
+    alert = open_page(job).get_by_role("alert")
+    for part in error.values():
+        expect(alert).to_contain_text(part)
+
+
+def test_a_deleted_job_says_so(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = done_job(store, tmp_path, 3)
+    page = ready(open_page(job, allow="404"))
+    page.get_by_role("button", name="Delete now").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("not here any more")
+    assert not job.folder.exists()
+
+
+def test_lost_connection_is_shown_and_mended(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    job.write_state(status="running", stage="separate", fraction=0.2)
+    page = open_page(job, allow="Failed to load resource")
+    expect(page.get_by_text("Separating", exact=True)).to_be_visible()
+    page.route("**/earshot/jobs/**", lambda route: route.abort())
+    expect(page.get_by_text("Connection lost, retrying")).to_be_visible()
+    page.unroute("**/earshot/jobs/**")
+    expect(page.get_by_text("Separating", exact=True)).to_be_visible()
+
+
+def test_leaving_the_page_stops_everything(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding")
+    code = "window.gone = p, window.audio = p.transport.audio, p.remove(), true"
+    player(page, code)
+    page.wait_for_function("() => window.audio.state === 'closed'")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    assert asked == []
