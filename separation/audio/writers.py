@@ -32,8 +32,8 @@ RIFF_LIMIT = 3_900_000_000
 """Bytes of samples beyond which a WAV file is RF64 (RIFF could say 2^32, but many programs stop a little earlier)."""
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-MP3_QUALITY = 0.1
-"""libsndfile's scale, 0 best to 1 smallest; 0.1 is LAME's V1, about 225 kbit/s for music."""
+MP3_QUALITY = 0.0
+"""libsndfile's scale, 0 best to 1 smallest; 0 at a variable rate is LAME's V0, about 245 kbit/s for music."""
 
 
 class Writer:

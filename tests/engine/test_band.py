@@ -29,7 +29,7 @@ class ByTime(Fake):
 
 
 def power_above(samples: np.ndarray, frequency: float) -> float:
-    spectrum = np.square(np.abs(np.fft.rfft(samples)))
+    spectrum = np.square(np.abs(np.fft.rfft(samples * np.hanning(samples.shape[-1]))))
     return float(spectrum[..., round(frequency * samples.shape[-1] / RATE) :].sum() / samples.shape[-1] ** 2)
 
 
@@ -82,5 +82,5 @@ def test_a_model_above_the_recordings_rate_gives_the_recordings_rate() -> None:
     separator = Identity(sample_rate=44100)
     found = separate(separator, tone, Options(device="cpu"))["all"]
     assert (found.sample_rate, found.length) == (8000, 16000)
-    assert separator.shapes[0][-1] > 44100
+    assert separator.shapes[0][-1] >= 44100
     assert np.array_equal(found.samples, tone.samples)

@@ -14,7 +14,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="ut
 
 def test_the_table_names_every_field_in_order_and_no_other() -> None:
     table = TEXT.partition("## config.json")[2]
-    rows = [cell for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(hub.Card.model_fields)
     assert all(f"`{name}`" in table for part in (Score, Training, Weights) for name in part.model_fields)
 

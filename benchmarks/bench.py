@@ -1,0 +1,204 @@
+"""The benchmark table: ratios against a peer or against the bare model, measured in the same run, in turns.
+
+    python -m benchmarks.bench [--long HOURS] [--skip-page]
+
+Absolute times on shared machines are noise; each ratio is the median over alternating pairs. asteroid is optional: without it
+that line says so.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from separation.audio import AudioInfo, BaseReader
+from separation.engine import Options, run
+from separation.models import Separator, build
+from separation.signals import Samples
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPER = dict(basis=512, kernel=16, bottleneck=128, hidden=512, skip=128, width=3, blocks=8, repeats=3)
+SECONDS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", type=float, default=10.0, help="hours of the synthetic file (default 10)")
+    parser.add_argument("--pairs", type=int, default=9, help="alternating pairs per ratio")
+    parser.add_argument("--skip-page", action="store_true")
+    options = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"{'what':58s} figure")
+    conv_tasnet(options.pairs)
+    engine(options.pairs)
+    long_file(options.long)
+    if not options.skip_page:
+        first_page()
+
+
+def line(what: str, figure: str) -> None:
+    print(f"{what:58s} {figure}", flush=True)
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> tuple[float, float]:
+    """Median of our time over theirs, and our median time in seconds."""
+    ours(), theirs()
+    times = [(_time(ours), _time(theirs)) for _ in range(pairs)]
+    return statistics.median(a / b for a, b in times), statistics.median(a for a, _ in times)
+
+
+def conv_tasnet(pairs: int) -> None:
+    """Forward pass of the paper's best configuration, same weights, 4 s at 8 kHz, against torchaudio's and asteroid's."""
+    ours = build("conv_tasnet", PAPER).eval()
+    mixture = torch.randn(1, 1, SECONDS * 8000)
+    peers: dict[str, nn.Module | None] = {"torchaudio": torchaudio_twin(), "asteroid": asteroid_twin()}
+    for name, peer in peers.items():
+        if peer is None:
+            line(f"Conv-TasNet forward / {name}'s", "not installed")
+            continue
+        with torch.no_grad():
+            value, seconds = ratio(lambda: ours.separate(mixture), lambda peer=peer: peer(mixture), pairs)  # type: ignore[misc, operator]
+        line(
+            f"Conv-TasNet forward / {name}'s, same sizes", f"{value:.2f}   (ours: {SECONDS / seconds:.1f} x real time)"
+        )
+
+
+def torchaudio_twin() -> nn.Module:
+    from torchaudio.models import ConvTasNet
+
+    return ConvTasNet(
+        num_sources=2, enc_kernel_size=16, enc_num_feats=512, msk_kernel_size=3, msk_num_feats=128,
+        msk_num_hidden_feats=512, msk_num_layers=8, msk_num_stacks=3, msk_activate="sigmoid",
+    ).eval()  # fmt: skip
+
+
+def asteroid_twin() -> nn.Module | None:
+    try:
+        from asteroid.models import ConvTasNet
+    except ImportError:
+        return None
+    return ConvTasNet(
+        2, n_filters=512, kernel_size=16, stride=8, bn_chan=128, hid_chan=512, skip_chan=128, n_blocks=8, n_repeats=3,
+        mask_act="sigmoid",
+    ).eval()  # fmt: skip
+
+
+def engine(pairs: int) -> None:
+    """What the engine adds to the model calls it makes, and how many it makes."""
+    model = build("unet", {})
+    assert isinstance(model, Separator)
+    model.eval()
+    spec = model.spec
+    reader = Synthetic(120.0, spec.sample_rate, channels=1)
+    encode, masks, decode = model.encode, model.masks, model.decode
+    shares = []
+    report = None
+    for _ in range(max(3, pairs // 3)):
+        spent = [0.0]
+
+        def clock(call: Callable[..., Tensor], spent: list[float] = spent) -> Callable[..., Tensor]:
+            def wrapped(*arguments: object, **named: object) -> Tensor:
+                started = time.perf_counter()
+                result = call(*arguments, **named)
+                spent[0] += time.perf_counter() - started
+                return result
+
+            return wrapped
+
+        model.encode, model.masks, model.decode = clock(encode), clock(masks), clock(decode)  # type: ignore[method-assign]
+        started = time.perf_counter()
+        report = run(model, reader, {name: Null() for name in spec.sources}, options=Options(device="cpu"))
+        shares.append((time.perf_counter() - started) / spent[0] - 1)
+    assert report is not None
+    line("engine beyond the model calls, vocals model, mono 16 kHz", f"{100 * statistics.median(shares):.1f} %")
+    line(
+        "calls / minimal calls", f"{report.calls} / {report.minimal_calls} = {report.calls / report.minimal_calls:.2f}"
+    )
+
+
+def long_file(hours: float) -> None:
+    """Peak memory of a ten-hour 44.1 kHz stereo file through a tiny model, above what is in use before it starts."""
+    code = (
+        "import resource, sys; from benchmarks.bench import Null, Synthetic, tiny\n"
+        "from separation.engine import Options, run\n"
+        "model = tiny(); run(model, Synthetic(20, 44100, 2), {n: Null() for n in model.spec.sources})\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"run(model, Synthetic({hours} * 3600, 44100, 2), {{n: Null() for n in model.spec.sources}})\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, before)"
+    )
+    started = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    more, before = (int(word) / 1024 for word in result.stdout.split())
+    minutes = (time.perf_counter() - started) / 60
+    line(
+        f"{hours:g} h of 44.1 kHz stereo: memory beyond a 20 s file",
+        f"{more:.0f} MB (of {before:.0f} MB; {minutes:.1f} min)",
+    )
+
+
+def first_page() -> None:
+    """Seconds from starting `app.py` to the first page."""
+    with tempfile.TemporaryDirectory() as data:
+        port = "7991"
+        environment = {**os.environ, "EARSHOT_PORT": port, "EARSHOT_DATA": data, "HF_HUB_OFFLINE": "1"}
+        started = time.perf_counter()
+        with subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        ) as server:
+            try:
+                while time.perf_counter() - started < 120:
+                    try:
+                        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read()
+                        break
+                    except OSError:
+                        time.sleep(0.1)
+                line("start to first page", f"{time.perf_counter() - started:.1f} s")
+            finally:
+                server.terminate()
+
+
+def tiny() -> Separator:
+    """A masker that costs next to nothing: what is left is the engine."""
+    model = build(
+        "unet", dict(sample_rate=44100, n_fft=64, hop_length=32, channels=[1], hidden=2, segment=10.0, context=0.1)
+    )
+    assert isinstance(model, Separator)
+    return model.eval()  # type: ignore[attr-defined, no-any-return]
+
+
+class Synthetic(BaseReader):
+    """Noise of any length without any memory: the same block over and over."""
+
+    def __init__(self, seconds: float, sample_rate: int, channels: int) -> None:
+        length = int(seconds * sample_rate)
+        super().__init__(AudioInfo("synthetic", "none", "none", sample_rate, channels, length, "32f", False))
+        self._block = 0.1 * np.random.default_rng(0).standard_normal((channels, 1 << 16)).astype(np.float32)
+
+    def read(self, start: int, length: int) -> Samples:
+        self._check_range(start, length)
+        return np.take(self._block, np.arange(start, start + length) % self._block.shape[1], axis=1)
+
+
+class Null:
+    def write(self, block: Samples) -> None:
+        """Forget it."""
+
+
+def _time(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""What every separator must keep to, whoever wrote it: `check_separator`, after scikit-learn's `check_estimator`.
+
+The checks know nothing of any architecture. They hold the promises of `separation.models.protocol` that the engine, the hub
+and the views rely on. `SMALL` has arguments for each architecture that make it small enough to test in a second; a new
+architecture is tested by getting an entry there.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from separation.models import LatentSeparator, Separator, Spec
+
+Build = Callable[[], Separator]
+
+SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "conv_tasnet": {
+        "skip": {"basis": 24, "kernel": 16, "bottleneck": 8, "hidden": 16, "skip": 8, "blocks": 2, "repeats": 2},
+        "causal": {
+            "basis": 24, "kernel": 10, "bottleneck": 8, "hidden": 16, "skip": 8, "blocks": 3, "repeats": 1,
+            "causal": True, "mask": "softmax", "sources": ["a", "b", "c"], "permutation_invariant": False,
+        },
+        "bare": {
+            "basis": 24, "kernel": 32, "bottleneck": 8, "hidden": 16, "skip": 0, "blocks": 2, "repeats": 2,
+            "mask": "relu", "encoder_relu": True, "width": 5,
+        },
+    },
+    "unet": {
+        "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [3, 4, 5], "hidden": 6},
+        "four": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "channels": [3, 4], "hidden": 5,
+            "sources": ["vocals", "drums", "bass", "other"], "segment": 4.0, "context": 0.5,
+        },
+    },
+}  # fmt: skip
+"""``{architecture: {case: arguments}}``."""
+
+LENGTHS = (1, 7, 37, 1009, 4001)  # samples; multiples of nothing, and shorter than any window
+LENGTH = 3001
+ROUNDING = 2e-5
+"""Of the largest sample. Sums of float32 change their order with the number of rows that a matrix product gets."""
+
+
+def check_separator(build: Build) -> None:
+    """Run every check on fresh models of `build`; raises an AssertionError whose note names the check.
+
+    Args:
+        build: gives a new model each time. Twice the same weights are not expected.
+    """
+    for check in CHECKS:
+        try:
+            check(build)
+        except Exception as error:
+            error.add_note(f"in {check.__name__}")
+            raise
+
+
+def spec_is_consistent_with_the_arguments(build: Build) -> None:
+    model = build()
+    spec, arguments = model.spec, _arguments(model)
+    assert isinstance(spec, Spec)
+    assert model.spec == spec, "two looks at one spec differ"
+    for name in ("sample_rate", "segment", "context"):
+        assert getattr(spec, name) == arguments.get(name, getattr(spec, name)), name
+    assert list(spec.sources) == list(arguments["sources"])
+    assert spec.multiple_of >= 1
+    assert 2 * spec.context < spec.segment
+
+
+def arguments_are_json_and_rebuild_the_model(build: Build) -> None:
+    model = build()
+    arguments = json.loads(json.dumps(_arguments(model), allow_nan=False))
+    again = type(model)(**arguments)
+    assert again.arguments == arguments
+    assert again.spec == model.spec
+    assert _shapes(again) == _shapes(_module(model))
+
+
+def builds_on_the_meta_device(build: Build) -> None:
+    model = build()
+    with torch.device("meta"):
+        plan = type(model)(**_arguments(model))
+    assert all(tensor.is_meta for tensor in [*plan.parameters(), *plan.buffers()])
+    assert _shapes(plan) == _shapes(_module(model))
+
+
+def cites_its_source(build: Build) -> None:
+    model = build()
+    card = getattr(model, "card", None)
+    assert getattr(card or model, "citation", "").strip(), "no citation"
+    if card is not None:
+        assert card.licence.strip(), "no licence"
+        assert card.weaknesses, "the card must say what the model is bad at"
+
+
+def estimates_have_the_shape_of_the_mixture(build: Build) -> None:
+    model = _ready(build)
+    for channels in _channels(model.spec):
+        for length in LENGTHS:
+            estimates, state = _separate(model, _noise(2, channels, length))
+            assert estimates.shape == (2, len(model.spec.sources), channels, length)
+            assert estimates.dtype == torch.float32
+            assert model.spec.stateful or state is None
+
+
+def finite_on_silence_and_on_a_click(build: Build) -> None:
+    model = _ready(build)
+    silence = torch.zeros(1, _channels(model.spec)[0], LENGTH)
+    click = silence.clone()
+    click[..., LENGTH // 2] = 1
+    for mixture in (silence, click):
+        estimates, _ = _separate(model, mixture)
+        assert torch.isfinite(estimates).all()
+        assert estimates.abs().max() < 100, "something was made out of nothing"
+
+
+def gradients_reach_every_parameter(build: Build) -> None:
+    model = build()
+    _module(model).train()
+    estimates, _ = model.separate(_noise(3, _channels(model.spec)[0], LENGTH))
+    estimates.square().mean().backward()
+    for name, parameter in _module(model).named_parameters():
+        assert parameter.requires_grad, f"{name} is frozen"
+        assert parameter.grad is not None, f"{name} gets no gradient"
+        assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+        assert parameter.grad.any(), f"the gradient of {name} is zero"
+
+
+def deterministic_in_eval(build: Build) -> None:
+    model = _ready(build)
+    mixture = _noise(1, _channels(model.spec)[0], LENGTH)
+    assert torch.equal(_separate(model, mixture)[0], _separate(model, mixture)[0])
+
+
+def separates_without_disturbing_itself_or_its_input(build: Build) -> None:
+    model = _ready(build)
+    mixture = _noise(2, _channels(model.spec)[0], LENGTH)
+    kept, weights = mixture.clone(), _copy(model)
+    estimates, _ = _separate(model, mixture)
+    assert torch.equal(mixture, kept), "the mixture was changed"
+    assert all(torch.equal(now, weights[name]) for name, now in _module(model).state_dict().items()), "weights changed"
+    estimates.zero_()
+    assert torch.equal(mixture, kept), "the estimates are a view of the mixture"
+
+
+def a_batch_of_one_equals_a_batch_of_three(build: Build) -> None:
+    model = _ready(build)
+    mixture = _noise(3, _channels(model.spec)[0], LENGTH) * torch.tensor([1.0, 0.1, 2.0])[:, None, None]
+    together, _ = _separate(model, mixture)
+    alone = torch.cat([_separate(model, one[None])[0] for one in mixture])
+    _assert_close(together, alone)
+
+
+def works_where_gradients_are_off_and_on_again(build: Build) -> None:
+    model = _ready(build)
+    mixture = _noise(1, _channels(model.spec)[0], LENGTH)
+    with torch.no_grad():
+        assert not model.separate(mixture)[0].requires_grad
+        with torch.enable_grad():
+            moved = mixture.clone().requires_grad_()
+            model.separate(moved)[0].square().sum().backward()
+    assert moved.grad is not None
+    assert torch.isfinite(moved.grad).all()
+    assert moved.grad.any()
+
+
+def survives_safetensors_bit_by_bit(build: Build) -> None:
+    model = _ready(build)
+    data = safetensors.torch.save({name: t.contiguous() for name, t in _module(model).state_dict().items()})
+    again = type(model)(**_arguments(model)).eval()
+    again.load_state_dict(safetensors.torch.load(data), strict=True)
+    mixture = _noise(1, _channels(model.spec)[0], LENGTH)
+    assert torch.equal(_separate(model, mixture)[0], _separate(again, mixture)[0])
+
+
+def encodes_each_channel_on_its_own(build: Build) -> None:
+    model = _latent(build)
+    if model is None:
+        return
+    stereo = _noise(2, 2, LENGTH)
+    with torch.no_grad():
+        z = model.encode(stereo)
+        mono = torch.cat([model.encode(stereo[:, :1]), model.encode(stereo[:, 1:])], 1)
+        masks = model.masks(z)
+        stems = model.decode(masks * z.unsqueeze(1), LENGTH)
+    assert z.shape[:2] == (2, 2)
+    _assert_close(z, mono)
+    assert masks.shape == (2, len(model.spec.sources), masks.shape[2], *z.shape[-2:])
+    assert masks.shape[2] in (1, 2)
+    assert stems.shape == (2, len(model.spec.sources), 2, LENGTH)
+
+
+def masks_are_real_and_not_negative(build: Build) -> None:
+    model = _latent(build)
+    if model is None:
+        return
+    for length in LENGTHS:
+        with torch.no_grad():
+            z = model.encode(_noise(2, 1, length))
+            masks = model.masks(z)
+        assert masks.shape == (2, len(model.spec.sources), 1, *z.shape[-2:])
+        assert masks.dtype == torch.float32
+        assert torch.isfinite(masks).all()
+        assert masks.min() >= 0
+
+
+def keeps_the_law_of_latent_separators(build: Build) -> None:
+    model = _latent(build)
+    if model is None:
+        return
+    mixture = _noise(2, _channels(model.spec)[0], LENGTH)
+    with torch.no_grad():
+        z = model.encode(mixture)
+        stems = model.refine(model.decode(model.masks(z) * z.unsqueeze(1), LENGTH), mixture)
+    _assert_close(_separate(model, mixture)[0], stems)
+
+
+CHECKS: tuple[Callable[[Build], None], ...] = (
+    spec_is_consistent_with_the_arguments,
+    arguments_are_json_and_rebuild_the_model,
+    builds_on_the_meta_device,
+    cites_its_source,
+    estimates_have_the_shape_of_the_mixture,
+    finite_on_silence_and_on_a_click,
+    gradients_reach_every_parameter,
+    deterministic_in_eval,
+    separates_without_disturbing_itself_or_its_input,
+    a_batch_of_one_equals_a_batch_of_three,
+    works_where_gradients_are_off_and_on_again,
+    survives_safetensors_bit_by_bit,
+    encodes_each_channel_on_its_own,
+    masks_are_real_and_not_negative,
+    keeps_the_law_of_latent_separators,
+)
+
+
+def _module(model: Separator) -> nn.Module:
+    return cast(nn.Module, model)
+
+
+def _arguments(model: Separator) -> dict[str, Any]:
+    return cast(dict[str, Any], _module(model).arguments)
+
+
+def _ready(build: Build) -> Any:
+    return _module(build()).eval()
+
+
+def _latent(build: Build) -> LatentSeparator | None:
+    model = _ready(build)
+    return model if isinstance(model, LatentSeparator) else None
+
+
+def _channels(spec: Spec) -> tuple[int, ...]:
+    return (1, 2) if spec.channels is None else (spec.channels,)
+
+
+def _noise(batch: int, channels: int, length: int) -> Tensor:
+    """Unit deviation, as the engine hands it to models that ask for that."""
+    return torch.randn(batch, channels, length, generator=torch.Generator().manual_seed(length))
+
+
+def _separate(model: Separator, mixture: Tensor) -> tuple[Tensor, Any]:
+    with torch.no_grad():
+        return model.separate(mixture)
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def _copy(model: Separator) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in _module(model).state_dict().items()}
+
+
+def _assert_close(one: Tensor, other: Tensor) -> None:
+    scale = max(float(other.abs().max()), 1e-3)
+    assert one.shape == other.shape
+    difference = float((one - other).abs().max()) / scale
+    assert difference <= ROUNDING, f"differs by {difference:.1e} of the largest value"
