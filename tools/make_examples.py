@@ -1,0 +1,259 @@
+"""Make the bundled examples again from the Debian packages they come from.
+
+    python -m tools.make_examples --packages ROOT [--output assets/examples]
+
+ROOT is where the packages are unpacked (``dpkg -x PACKAGE.deb ROOT``), or ``/`` where they are installed. Each example is
+a folder with the mixture, its true stems (FLAC, 16 bit) and `example.json`; the mixture is the sum of the stems, sample by
+sample, after one common gain. The licence texts beside them are kept by hand: this command leaves them alone.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float64]
+
+PEAK_DB = -3.0  # of the mixture, full scale: leaves room for players that resample
+EDGE = 0.02  # s, fade at both ends of an excerpt
+AUDIBLE = 0.02  # of a word's peak: what lies before and after is silence
+GPL_2 = ("GPL-2.0-or-later", "https://www.gnu.org/licenses/old-licenses/gpl-2.0.html")
+MIT = ("MIT", "https://opensource.org/license/mit")
+CC_BY = ("CC BY 3.0", "https://creativecommons.org/licenses/by/3.0/")
+CC_BY_SA = ("CC BY-SA 3.0", "https://creativecommons.org/licenses/by-sa/3.0/")
+
+KTUBERLING = "usr/share/ktuberling/sounds/en"
+WESNOTH = "usr/share/games/wesnoth/1.16/data/core/music"
+SECTOID = "usr/share/games/fretsonfire/data/songs/sectoid"
+PROMPTS = "usr/share/asterisk/sounds"
+PHRASES = (
+    "hat moustache sunglasses",
+    "moon_astronaut moon_rocket moon_planet",
+    "flower umbrella",
+    "egypt_camel egypt_donkey egypt_palmtree",
+    "mouth nose eye eyebrow",
+    "moon_earth moon_star moon_moonwalker",
+)
+ENGLISH = ("dir-usingkeypad", "demo-thanks", "agent-newlocation")
+ITALIAN = ("dir-instr", "pbx-invalidpark", "confbridge-begin-glorious-a")
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Who made a part, what may be done with it, and what was changed."""
+
+    what: str
+    author: str
+    licence: str
+    licence_url: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One folder of `assets/examples`: what `example.json` says, and the stems it is made of.
+
+    Args:
+        name: of the folder.
+        order: place in the list; 1 waits on the first visit.
+        title: a few words.
+        summary: one sentence: what to listen for.
+        model: name of the bundled model that separates it.
+        sample_rate: Hz.
+        stems: source name -> samples ``[T, C]``, at any common scale.
+        credits: one for each part, and one for the mixture.
+    """
+
+    name: str
+    order: int
+    title: str
+    summary: str
+    model: str
+    sample_rate: int
+    stems: dict[str, Samples] = field(repr=False)
+    credits: tuple[Credit, ...]
+
+
+def write(example: Example, folder: Path) -> None:
+    """Write the FLAC files and `example.json` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    peak = float(np.max(np.abs(sum(example.stems.values()))))
+    gain = 10 ** (PEAK_DB / 20) / peak * 32767
+    integers = {name: np.round(stem * gain).astype(np.int32) for name, stem in example.stems.items()}
+    mixture = sum(integers.values(), np.zeros((1, 1), np.int32))
+    references = {name: f"{name.replace(' ', '-')}.flac" for name in integers}
+    for samples, name in [(mixture, "mixture.flac"), *((integers[k], v) for k, v in references.items())]:
+        assert np.abs(samples).max() <= 32767, f"{example.name}/{name} would clip"
+        sf.write(folder / name, samples.astype(np.int16), example.sample_rate, subtype="PCM_16", compression_level=1.0)
+    description = {
+        "title": example.title,
+        "summary": example.summary,
+        "model": example.model,
+        "mixture": "mixture.flac",
+        "references": references,
+        "sample_rate": example.sample_rate,
+        "credits": [asdict(credit) for credit in example.credits],
+        "order": example.order,
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    (folder / "example.json").write_text(text + "\n", encoding="utf-8")
+
+
+def voice_over_music(root: Path) -> Example:
+    """Words of one speaker, joined to phrases, over an excerpt of orchestral music that begins alone."""
+    rate, duration = 44100, 17.0
+    voice = np.zeros((round(duration * rate), 2))
+    at = 2.0
+    for phrase in PHRASES:
+        for word in phrase.split():
+            samples = _level(_trim(_read(root / KTUBERLING / f"{word}.ogg", rate).mean(axis=1, keepdims=True), rate), 0.1)
+            start = round(at * rate)
+            voice[start : start + len(samples)] += samples
+            at += len(samples) / rate + 0.07
+        at += 0.3
+    music = _level(_read(root / WESNOTH / "silvan_sanctuary.ogg", rate, 48.0, duration), 0.055)
+    return Example(
+        name="voice-over-music",
+        order=1,
+        title="A voice over music",
+        summary="A woman says words over lute and flute: the first two seconds hold no voice, so the vocals should be silent there.",
+        model="vocals",
+        sample_rate=rate,
+        stems={"vocals": voice, "accompaniment": music},
+        credits=(
+            Credit(
+                "vocals.flac: single English words, cut, levelled and joined to phrases",
+                "KTuberling contributors (KDE): Albert Astals Cid, Éric Bischoff, Meni Livne and others",
+                *GPL_2,
+                "Debian package ktuberling-data, sounds/en",
+            ),
+            Credit(
+                "accompaniment.flac: 17 seconds of “Silvan Sanctuary”, level changed, faded at the ends",
+                "The Battle for Wesnoth contributors: David White and others",
+                *GPL_2,
+                "Debian package wesnoth-1.16-music, silvan_sanctuary.ogg",
+            ),
+            Credit("mixture.flac: the sum of both", "Earshot", *GPL_2, "the two above"),
+        ),
+    )
+
+
+def two_speakers(root: Path) -> Example:
+    """Two telephone voices at once, equally loud, the second a little later."""
+    rate, duration = 8000, 12.0
+    woman = _speech(root / PROMPTS / "en_US_f_Allison", ENGLISH, rate, 0.0, duration)
+    man = _speech(root / PROMPTS / "it_IT_m_Carlo", ITALIAN, rate, 1.0, duration)
+    return Example(
+        name="two-speakers",
+        order=2,
+        title="Two people at once",
+        summary="A woman speaks English and a man Italian, equally loud, over the telephone; the model met other recordings of both "
+        "in its training, so strangers will be harder.",
+        model="speakers",
+        sample_rate=rate,
+        stems={"speaker 1": woman, "speaker 2": man},
+        credits=(
+            Credit(
+                "speaker-1.flac: prompts joined, level changed",
+                "Allison Smith (paid for by Digium, Inc.)",
+                *CC_BY_SA,
+                "Debian package asterisk-core-sounds-en-wav",
+            ),
+            Credit(
+                "speaker-2.flac: prompts joined, level changed",
+                "Carlo Flora; translated by Silvia Petrin",
+                *CC_BY,
+                "Debian package asterisk-core-sounds-it-wav",
+            ),
+            Credit("mixture.flac: the sum of both", "Earshot", *CC_BY_SA, "the two above"),
+        ),
+    )
+
+
+def guitar_and_band(root: Path) -> Example:
+    """A rock song without a singer, with the lead guitar recorded apart."""
+    rate, offset, duration = 44100, 80.0, 16.0
+    song = root / SECTOID / "Feelings"
+    return Example(
+        name="guitar-and-band",
+        order=3,
+        title="A guitar with its band",
+        summary="Nobody sings here, so an ideal vocal model leaves the vocals silent: listen for how much of the lead guitar it takes "
+        "for a voice.",
+        model="vocals",
+        sample_rate=rate,
+        stems={
+            "guitar": _read(song / "guitar.ogg", rate, offset, duration),
+            "band": _read(song / "song.ogg", rate, offset, duration),
+        },
+        credits=(
+            Credit(
+                "guitar.flac, band.flac and their sum mixture.flac: 16 seconds of “Feelings”, level changed, faded at the ends",
+                "Sectoid (Carlos Viola Iborra)",
+                *MIT,
+                "Debian package fretsonfire-songs-sectoid, Feelings",
+            ),
+        ),
+    )
+
+
+def _speech(folder: Path, prompts: Iterable[str], rate: int, at: float, duration: float) -> Samples:
+    """Prompts one after the other from `at` seconds, cut at `duration`."""
+    result = np.zeros((round(duration * rate), 1))
+    for prompt in prompts:
+        samples = _level(_trim(_read(folder / f"{prompt}.wav", rate), rate), 0.1)
+        start = round(at * rate)
+        samples = samples[: max(len(result) - start, 0)]
+        result[start : start + len(samples)] += samples
+        at += len(samples) / rate + 0.15
+    return _fade(result, rate)
+
+
+def _read(path: Path, rate: int, offset: float = 0.0, duration: float | None = None) -> Samples:
+    """Samples ``[T, C]``; an excerpt is faded at its ends."""
+    frames = -1 if duration is None else round(duration * rate)
+    samples, found = sf.read(path, frames=frames, start=round(offset * rate), always_2d=True)
+    assert found == rate, f"{path} is at {found} Hz, not {rate}"
+    return np.asarray(samples if duration is None else _fade(samples, rate), dtype=np.float64)
+
+
+def _trim(samples: Samples, rate: int) -> Samples:
+    """Cut the silence at both ends, leaving 30 ms."""
+    loud = np.flatnonzero(np.abs(samples).max(axis=1) > AUDIBLE * np.abs(samples).max())
+    margin = round(0.03 * rate)
+    return _fade(samples[max(loud[0] - margin, 0) : loud[-1] + margin], rate)
+
+
+def _level(samples: Samples, level: float) -> Samples:
+    """Scale to a root mean square of `level`."""
+    return np.asarray(samples * (level / np.sqrt(np.mean(samples**2))))
+
+
+def _fade(samples: Samples, rate: int) -> Samples:
+    ramp = np.linspace(0.0, 1.0, round(EDGE * rate))[:, None]
+    samples = samples.copy()
+    samples[: len(ramp)] *= ramp
+    samples[-len(ramp) :] *= ramp[::-1]
+    return samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the bundled examples from Debian packages.")
+    parser.add_argument("--packages", type=Path, required=True, help="folder with the unpacked packages, or /")
+    parser.add_argument("--output", type=Path, default=Path("assets/examples"))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for make in (voice_over_music, two_speakers, guitar_and_band):
+        example = make(arguments.packages)
+        write(example, arguments.output / example.name)
+        logging.getLogger(__name__).info("%s", arguments.output / example.name)
+
+
+if __name__ == "__main__":
+    main()
