@@ -1,4 +1,4 @@
-"""Separators of a few lines, used instead of mocks: each does one thing that the code around a model must stand.
+"""Separators of a few lines, used instead of mocks: each does one thing that the code around a model must stand. And a sink.
 
 None is trained and none pretends to be; `MaskedSTFT` alone has weights, random ones.
 """
@@ -6,11 +6,29 @@ None is trained and none pretends to be; `MaskedSTFT` alone has weights, random 
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from separation.models.protocol import Spec, State, separate_by_masks
+from separation.signals import Samples
 from separation.transforms import STFT
+
+
+class Track:
+    """A sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Samples] = []
+
+    def write(self, block: Samples) -> None:
+        assert block.dtype == np.float32 and block.ndim == 2 and block.size
+        self.blocks.append(block)
+
+    @property
+    def samples(self) -> Samples:
+        """float32 ``[C, T]``."""
+        return np.concatenate(self.blocks, axis=1)
 
 
 class Fake:

@@ -41,7 +41,7 @@ PHRASES = (
     "moon_earth moon_star moon_moonwalker",
 )
 ENGLISH = ("dir-usingkeypad", "demo-thanks", "agent-newlocation")
-ITALIAN = ("dir-instr", "pbx-invalidpark", "confbridge-begin-glorious-a")
+ITALIAN = ("dir-instr", "pbx-invalidpark", "conf-onlyone")
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,15 @@ def write(example: Example, folder: Path) -> None:
 
 def voice_over_music(root: Path) -> Example:
     """Words of one speaker, joined to phrases, over an excerpt of orchestral music that begins alone."""
-    rate, duration = 44100, 17.0
-    voice = np.zeros((round(duration * rate), 2))
+    rate, duration = 44100, 18.0
+    voice = np.zeros((round(duration * rate), 1))
     at = 2.0
     for phrase in PHRASES:
         for word in phrase.split():
-            samples = _level(_trim(_read(root / KTUBERLING / f"{word}.ogg", rate).mean(axis=1, keepdims=True), rate), 0.1)
-            start = round(at * rate)
-            voice[start : start + len(samples)] += samples
-            at += len(samples) / rate + 0.07
+            spoken = _read(root / KTUBERLING / f"{word}.ogg", rate).mean(axis=1, keepdims=True)
+            at = _place(voice, _level(_trim(spoken, rate), 0.1), at, rate) + 0.07
         at += 0.3
-    music = _level(_read(root / WESNOTH / "silvan_sanctuary.ogg", rate, 48.0, duration), 0.055)
+    music = _level(_read(root / WESNOTH / "silvan_sanctuary.ogg", rate, 48.0, duration), 0.085)
     return Example(
         name="voice-over-music",
         order=1,
@@ -125,7 +123,7 @@ def voice_over_music(root: Path) -> Example:
         summary="A woman says words over lute and flute: the first two seconds hold no voice, so the vocals should be silent there.",
         model="vocals",
         sample_rate=rate,
-        stems={"vocals": voice, "accompaniment": music},
+        stems={"vocals": np.repeat(voice, 2, axis=1), "accompaniment": music},
         credits=(
             Credit(
                 "vocals.flac: single English words, cut, levelled and joined to phrases",
@@ -134,7 +132,7 @@ def voice_over_music(root: Path) -> Example:
                 "Debian package ktuberling-data, sounds/en",
             ),
             Credit(
-                "accompaniment.flac: 17 seconds of “Silvan Sanctuary”, level changed, faded at the ends",
+                "accompaniment.flac: 18 seconds of “Silvan Sanctuary”, level changed, faded at the ends",
                 "The Battle for Wesnoth contributors: David White and others",
                 *GPL_2,
                 "Debian package wesnoth-1.16-music, silvan_sanctuary.ogg",
@@ -146,7 +144,7 @@ def voice_over_music(root: Path) -> Example:
 
 def two_speakers(root: Path) -> Example:
     """Two telephone voices at once, equally loud, the second a little later."""
-    rate, duration = 8000, 12.0
+    rate, duration = 8000, 14.6
     woman = _speech(root / PROMPTS / "en_US_f_Allison", ENGLISH, rate, 0.0, duration)
     man = _speech(root / PROMPTS / "it_IT_m_Carlo", ITALIAN, rate, 1.0, duration)
     return Example(
@@ -207,12 +205,16 @@ def _speech(folder: Path, prompts: Iterable[str], rate: int, at: float, duration
     """Prompts one after the other from `at` seconds, cut at `duration`."""
     result = np.zeros((round(duration * rate), 1))
     for prompt in prompts:
-        samples = _level(_trim(_read(folder / f"{prompt}.wav", rate), rate), 0.1)
-        start = round(at * rate)
-        samples = samples[: max(len(result) - start, 0)]
-        result[start : start + len(samples)] += samples
-        at += len(samples) / rate + 0.15
+        at = _place(result, _level(_trim(_read(folder / f"{prompt}.wav", rate), rate), 0.1), at, rate) + 0.15
     return _fade(result, rate)
+
+
+def _place(track: Samples, samples: Samples, at: float, rate: int) -> float:
+    """Add `samples` to `track` from `at` seconds, as far as it reaches; returns the second they end at."""
+    start = round(at * rate)
+    part = track[start : start + len(samples)]
+    part += samples[: len(part)]
+    return at + len(samples) / rate
 
 
 def _read(path: Path, rate: int, offset: float = 0.0, duration: float | None = None) -> Samples:

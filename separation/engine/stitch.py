@@ -21,6 +21,7 @@ from separation.engine.chunks import Plan
 from separation.signals import Samples
 
 Array = NDArray[np.float64]
+Active = NDArray[np.bool_]
 Order = tuple[int, ...]
 
 CORRELATION_MARGIN = 0.1
@@ -49,26 +50,39 @@ class Stitcher:
 
     def __init__(self, sources: int, layout: Plan) -> None:
         self._hop = layout.to_model(layout.stride)
-        self._fresh = slice(layout.to_model(layout.context), layout.to_model(layout.context) + self._hop)
+        self._first = layout.to_model(layout.context)
         self._rate = layout.model_rate
         self._order: Order = tuple(range(sources))
         self._before: Samples | None = None
+        self._heard_before = False
         self._level = 0.0
-        self._voices = [_Voice(self._rate) for _ in range(sources)]
+        self._voices = [_Voice() for _ in range(sources)]
 
     def order(self, estimates: Samples) -> tuple[Order, bool]:
         """Which estimate of ``[S, C, model_length]`` belongs to each stream, and whether that is sure."""
-        sounds = _Sounds(estimates[..., self._fresh], self._rate)
+        sounds = _Sounds(estimates, self._rate)
+        self._level = max(self._level, sounds.level)
+        active = sounds.active(self._level)
+        own = active & sounds.within(self._first, self._first + self._hop)  # not in the context: what will be heard
         sure = True
         if self._before is not None and len(estimates) > 1:
-            shared = self._before[..., self._hop :], estimates[..., : -self._hop]
-            found = self._by_correlation(*shared)
-            if found is None:
-                found, sure = self._by_spectrum(sounds)
-            self._order = found
+            self._order, sure = self._match(self._before, estimates, sounds, active)
         self._before = estimates[list(self._order)]
-        self._learn(sounds)
-        return self._order, sure
+        self._heard_before = bool(own.any())
+        for voice, j in zip(self._voices, self._order, strict=True):
+            if own[j].any():
+                voice.learn(sounds.spectrum(own, j), int(own[j].sum()))
+        return self._order, sure or not self._heard_before
+
+    def _match(self, before: Samples, now: Samples, sounds: "_Sounds", active: Active) -> tuple[Order, bool]:
+        by_correlation = self._by_correlation(before[..., self._hop :], now[..., : -self._hop])
+        if self._heard_before and by_correlation is not None:
+            return by_correlation, True
+        # The order of a chunk that was silent but for its context is anybody's guess, so the voices themselves count.
+        by_spectrum = self._by_spectrum(sounds, active)
+        if by_spectrum is not None:
+            return by_spectrum, True
+        return by_correlation or self._order, not active.any()
 
     def _by_correlation(self, before: Samples, after: Samples) -> Order | None:
         """The order by the common part, or None if that holds a pause or a close call."""
@@ -81,28 +95,18 @@ class Stitcher:
         order, margin = assign(a @ b.T / weight, energy > PAUSE * energy.sum())
         return order if margin >= CORRELATION_MARGIN else None
 
-    def _by_spectrum(self, sounds: "_Sounds") -> tuple[Order, bool]:
-        """The order by colour, or the last one; sure if clear, or if nobody sounds so that nothing can be swapped."""
-        active = sounds.active(self._level)
-        heard: NDArray[np.bool_] = np.any(active, axis=1)
-        if not heard.any():
-            return self._order, True
+    def _by_spectrum(self, sounds: "_Sounds", active: Active) -> Order | None:
+        """The order by colour, or None if nobody sounds or it is a close call."""
+        heard: Active = np.any(active, axis=1)
         distance = np.zeros((len(self._voices), len(heard)))
         for j in np.flatnonzero(heard).tolist():
             spectrum = sounds.spectrum(active, j)
             distance[:, j] = [voice.distance(spectrum) for voice in self._voices]
         order, margin = assign(-distance, heard)
-        return (order, True) if margin >= SPECTRUM_MARGIN_DB else (self._order, False)
-
-    def _learn(self, sounds: "_Sounds") -> None:
-        self._level = max(self._level, sounds.level)
-        active = sounds.active(self._level)
-        for voice, j in zip(self._voices, self._order, strict=True):
-            if active[j].any():
-                voice.learn(sounds.spectrum(active, j), int(active[j].sum()))
+        return order if heard.any() and margin >= SPECTRUM_MARGIN_DB else None
 
 
-def assign(score: Array, matters: NDArray[np.bool_]) -> tuple[Order, float]:
+def assign(score: Array, matters: Active) -> tuple[Order, float]:
     """The column for every row with the greatest total score, and how much better it is than the next.
 
     The next best is one that assigns at least one of the columns that `matters` otherwise (first step of Murty 1968).
@@ -122,27 +126,33 @@ def assign(score: Array, matters: NDArray[np.bool_]) -> tuple[Order, float]:
 
 
 class _Sounds:
-    """Band powers of the sources of a chunk, ``[S, K, BANDS]``."""
+    """Band powers of the sources of a chunk, frame by frame."""
 
     def __init__(self, estimates: Samples, sample_rate: int) -> None:
-        n_fft = max(16, 2 ** round(log2(FRAME * sample_rate)))
-        length = max(estimates.shape[-1], n_fft)
-        padded = np.pad(estimates, [(0, 0), (0, 0), (0, length - estimates.shape[-1])])
-        frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[..., :: n_fft // 2, :]
-        power = np.square(np.abs(np.fft.rfft(frames * np.hanning(n_fft), axis=-1))).mean(1) / n_fft**2
-        edges = _edges(n_fft // 2 + 1)
-        self.bands: Array = np.stack([power[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)
-        self._power = self.bands.sum(-1)
+        self._n_fft = max(16, 2 ** round(log2(FRAME * sample_rate)))
+        missing = max(0, self._n_fft - estimates.shape[-1])
+        padded = np.pad(estimates, [(0, 0), (0, 0), (0, missing)])
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self._n_fft, axis=-1)[..., :: self._n_fft // 2, :]
+        spectra = np.fft.rfft(frames * np.hanning(self._n_fft), axis=-1) / self._n_fft
+        power = np.square(np.abs(spectra)).mean(1)
+        edges = _edges(power.shape[-1])
+        self._bands: Array = np.stack([power[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)  # [S, K, bands]
+        self._power = self._bands.sum(-1)
         self.level = float(self._power.sum(0).max())
 
-    def active(self, level: float) -> NDArray[np.bool_]:
+    def active(self, level: float) -> Active:
         """``[S, K]``: frames in which a source sounds, given the loudest level so far."""
         loud = self._power > PAUSE * level
         return np.asarray(loud & (self._power >= SHARE * self._power.max(0)))
 
-    def spectrum(self, active: NDArray[np.bool_], source: int) -> Array:
+    def within(self, first: int, last: int) -> Active:
+        """``[K]``: frames whose middle lies in samples `first` to `last`."""
+        middle = np.arange(self._power.shape[1]) * (self._n_fft // 2) + self._n_fft // 2
+        return np.asarray((middle >= first) & (middle < last))
+
+    def spectrum(self, active: Active, source: int) -> Array:
         """Mean band levels in dB of a source's active frames, relative to their mean over bands."""
-        power = self.bands[source, active[source]].mean(0)
+        power = self._bands[source, active[source]].mean(0)
         level_db = 10 * np.log10(power + 1e-6 * power.sum())
         return np.asarray(level_db - level_db.mean())
 
@@ -150,13 +160,12 @@ class _Sounds:
 class _Voice:
     """The running mean log spectrum of a stream."""
 
-    def __init__(self, sample_rate: int) -> None:
-        self._most = MEMORY / (FRAME / 2)
+    def __init__(self) -> None:
         self._frames = 0.0
         self._mean: Array | None = None
 
     def learn(self, spectrum: Array, frames: int) -> None:
-        self._frames = min(self._frames + frames, self._most)
+        self._frames = min(self._frames + frames, MEMORY / (FRAME / 2))
         part = min(1.0, frames / self._frames)
         self._mean = spectrum if self._mean is None else self._mean + part * (spectrum - self._mean)
 

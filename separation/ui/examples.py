@@ -1,9 +1,10 @@
 """The recordings that come with the app, each a folder: `example.json`, the mixture, and true sources where there are some.
 
-    {"title": "Guitar against the band", "description": "One sentence.", "file": "mixture.flac", "model": "vocals",
-     "references": {"guitar": "guitar.flac"}, "credits": "Who, where from, licence"}
+    {"title": "A guitar with its band", "summary": "One sentence.", "mixture": "mixture.flac", "model": "vocals",
+     "references": {"guitar": "guitar.flac"}, "order": 1,
+     "credits": [{"what": "…", "author": "…", "licence": "…", "licence_url": "…", "source": "…"}]}
 
-`title` and `file` are needed, the rest may be missing. A card on the page is drawn from it, outline included.
+A card on the page is drawn from it, outline included.
 """
 
 import json
@@ -15,8 +16,27 @@ from pathlib import Path
 from separation.audio import open_reader, peaks_of
 from separation.errors import DataError
 
-POINTS = 72
+POINTS = 48
 """Strokes of an outline."""
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Who made a part of an example.
+
+    Args:
+        what: the part.
+        author: its author.
+        licence: its licence's short name.
+        licence_url: its text.
+        source: where it was taken from.
+    """
+
+    what: str
+    author: str
+    licence: str
+    licence_url: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -26,33 +46,35 @@ class Example:
     Args:
         id: the folder's name.
         title: a few words.
-        description: a sentence on what there is to hear.
-        file: the mixture.
-        model: the model that suits it; None for any.
+        summary: a sentence on what there is to hear.
+        mixture: the file to separate.
+        model: the model that suits it.
         references: true sources by name.
-        credits: who made it, and the licence.
+        credits: what of it was made by whom, and under which licence.
+        order: place on the page.
         duration: seconds.
         outline: greatest magnitude of each stretch, 0 to 1.
     """
 
     id: str
     title: str
-    description: str
-    file: Path
-    model: str | None
+    summary: str
+    mixture: Path
+    model: str
     references: dict[str, Path]
-    credits: str
+    credits: tuple[Credit, ...]
+    order: int
     duration: float
     outline: tuple[float, ...]
 
 
 def read_examples(folder: Path) -> list[Example]:
-    """All examples in `folder`, by name of their folder; none if it is not there.
+    """All examples in `folder`, in the order they ask for; none if it is not there.
 
     Raises:
         DataError: an `example.json` is broken or names a file that is missing.
     """
-    return [_read(path.parent) for path in sorted(folder.glob("*/example.json"))]
+    return sorted((_read(path.parent) for path in folder.glob("*/example.json")), key=lambda one: (one.order, one.id))
 
 
 def cards(examples: Sequence[Example]) -> str:
@@ -60,35 +82,37 @@ def cards(examples: Sequence[Example]) -> str:
     return f'<div class="earshot-examples">{"".join(_card(example) for example in examples)}</div>'
 
 
+def credits_list(examples: Sequence[Example]) -> str:
+    """Who made the examples, as an HTML list."""
+    items = "".join(
+        f"<li>{escape(example.title)}, {escape(credit.what)}: {escape(credit.author)}, "
+        f'<a href="{escape(credit.licence_url)}" rel="noreferrer">{escape(credit.licence)}</a>, {escape(credit.source)}</li>'
+        for example in examples
+        for credit in example.credits
+    )
+    return f"<ul>{items}</ul>"
+
+
 def _read(folder: Path) -> Example:
     asked = f"Read the example {folder.name}"
     try:
         fields = json.loads((folder / "example.json").read_text(encoding="utf-8"))
-        paths = {"": folder / fields["file"]} | {
-            name: folder / file for name, file in fields.get("references", {}).items()
-        }
-        title = str(fields["title"])
+        mixture = folder / fields["mixture"]
+        references = {str(name): folder / file for name, file in fields["references"].items()}
+        credits = tuple(Credit(**credit) for credit in fields["credits"])
+        words = str(fields["title"]), str(fields["summary"]), str(fields["model"]), int(fields["order"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            asked, f"its example.json is broken ({error!r})", "Write it as separation/ui/examples.py says"
-        ) from error
-    missing = [path.name for path in paths.values() if not path.is_file()]
+        advice = "Write it as separation/ui/examples.py says"
+        raise DataError(asked, f"its example.json is broken ({error!r})", advice) from error
+    missing = [path.name for path in (mixture, *references.values()) if not path.is_file()]
     if missing:
         raise DataError(asked, f"there is no {', '.join(missing)}", "Put the files beside example.json")
-    with open_reader(paths[""]) as reader:
+    with open_reader(mixture) as reader:
         outline = abs(peaks_of(reader.read(0, reader.length), POINTS).astype(int)).max(axis=1) / 127
         duration = reader.length / reader.sample_rate
-    return Example(
-        id=folder.name,
-        title=title,
-        description=str(fields.get("description", "")),
-        file=paths.pop(""),
-        model=fields.get("model"),
-        references=paths,
-        credits=str(fields.get("credits", "")),
-        duration=duration,
-        outline=tuple(float(value) for value in outline),
-    )
+    title, summary, model, order = words
+    strokes = tuple(float(value) for value in outline)
+    return Example(folder.name, title, summary, mixture, model, references, credits, order, duration, strokes)
 
 
 def _card(example: Example) -> str:
@@ -101,13 +125,11 @@ def _card(example: Example) -> str:
         f'<svg viewBox="0 0 {2 * POINTS} 44" preserveAspectRatio="none" aria-hidden="true">'
         f'<path d="{strokes}" stroke="currentColor" stroke-width="1.1" stroke-linecap="round"/></svg>'
     )
-    length = f"{example.duration:.0f} s"
-    credit = f" · {example.credits}" if example.credits else ""
     pressed = f"${{value === '{_literal(example.id)}'}}"
     return (
         f'<button type="button" class="earshot-example" data-example="{_literal(example.id)}" aria-pressed="{pressed}">'
-        f"{outline}<strong>{_literal(example.title)}</strong><span>{_literal(example.description)}</span>"
-        f'<span class="earshot-length">{_literal(length + credit)}</span></button>'
+        f"{outline}<strong>{_literal(example.title)}<small>{example.duration:.0f} s</small></strong>"
+        f"<span>{_literal(example.summary)}</span></button>"
     )
 
 

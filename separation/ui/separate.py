@@ -22,7 +22,7 @@ from separation.engine.workers import PREVIEW, PREVIEW_FROM
 from separation.errors import AudioError, JobError, SeparationError
 from separation.hub import Card
 from separation.ui import gpu
-from separation.ui.examples import Example, cards, read_examples
+from separation.ui.examples import Example, cards, credits_list, read_examples
 from separation.ui.frame import Services, clock, quiet, spoken, step, with_toasts
 
 DEFAULT_MODEL = "vocals"
@@ -59,6 +59,7 @@ _RESULT = """
   <section aria-label="What happens to my upload">
     <h2>What happens to my upload?</h2>
     <p class="earshot-quiet">@upload</p>
+    <details class="earshot-credits"><summary>Who made the examples?</summary>@credits</details>
   </section>
   <section class="earshot-earlier" aria-label="My earlier separations" hidden>
     <h2>My earlier separations</h2>
@@ -106,7 +107,8 @@ class SeparatePage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._examples = {example.id: example for example in read_examples(services.examples)}
-        self._cards = {card.origin.name: card for card in services.hub.bundled()}
+        bundled = {card.origin.name: card for card in services.hub.bundled()}
+        self._cards = dict(sorted(bundled.items(), key=lambda entry: entry[0] != DEFAULT_MODEL))
         # On ZeroGPU the GPU is there only inside this call; everywhere else it is an ordinary function.
         self._on_gpu = gpu.with_gpu(self._gpu_seconds)(self._run_here)
 
@@ -163,6 +165,29 @@ class SeparatePage:
         self._interface()
 
     def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.Slider]:
+        settings = self._services.settings
+        with gr.Tabs(elem_classes=["earshot-tabs"]):
+            with gr.Tab("Your file"):
+                limits = f"Any audio or video file up to {_size(settings.max_upload_mb)} and {settings.max_minutes:g} minutes"
+                file = gr.File(label=limits, show_label=False, elem_id="earshot-file", height=132)
+                gr.HTML(quiet(f"{limits}."), apply_default_css=False, elem_classes=["earshot-plain"])
+            with gr.Tab("Microphone"):
+                microphone = gr.Audio(
+                    label="Record with the microphone",
+                    show_label=False,
+                    sources=["microphone"],
+                    type="filepath",
+                    format="wav",
+                    elem_id="earshot-microphone",
+                    editable=False,
+                )
+                gr.HTML(
+                    quiet("Browsers allow the microphone on https and on localhost only."),
+                    apply_default_css=False,
+                    elem_classes=["earshot-plain"],
+                )
+        heading = '<p class="earshot-or">Or try an example</p>'
+        gr.HTML(heading, apply_default_css=False, visible=first is not None, elem_classes=["earshot-plain"])
         examples = gr.HTML(
             "" if first is None else first.id,
             html_template=cards(list(self._examples.values())),
@@ -171,22 +196,6 @@ class SeparatePage:
             visible=first is not None,
             elem_classes=["earshot-plain"],
         )
-        with gr.Tabs(elem_classes=["earshot-tabs"]):
-            with gr.Tab("Your file"):
-                file = gr.File(
-                    label="An audio or video file: drop it here, or press to browse",
-                    elem_id="earshot-file",
-                    height=148,
-                )
-            with gr.Tab("Microphone"):
-                microphone = gr.Audio(
-                    label="Record with the microphone (needs https or localhost)",
-                    sources=["microphone"],
-                    type="filepath",
-                    format="wav",
-                    elem_id="earshot-microphone",
-                    editable=False,
-                )
         chosen = None if first is None else self._from_example(first)
         summary = gr.HTML(_summary(chosen), apply_default_css=False, elem_classes=["earshot-plain"])
         preview = gr.Slider(
@@ -235,9 +244,10 @@ class SeparatePage:
             "so that you can come back to them, then deleted by themselves; you can delete them earlier with one press. "
             "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
         )
+        examples = list(self._examples.values())
         return gr.HTML(
             "",
-            html_template=_RESULT.replace("@upload", escape(text)),
+            html_template=_RESULT.replace("@upload", escape(text)).replace("@credits", credits_list(examples)),
             js_on_load=_SCRIPT.read_text(encoding="utf-8"),
             apply_default_css=False,
             elem_classes=["earshot-plain"],
@@ -394,8 +404,7 @@ class SeparatePage:
         return Chosen(path, info, path.name)
 
     def _from_example(self, example: Example) -> Chosen:
-        name = f"{example.title}{example.file.suffix}"
-        return Chosen(example.file, probe(example.file), name, example.id, example.references)
+        return Chosen(example.mixture, probe(example.mixture), example.title, example.id, example.references)
 
     def _card(self, model: str) -> Card:
         return self._cards[model] if model in self._cards else self._services.card(model)
@@ -469,6 +478,10 @@ def _about(card: Card | None) -> str:
     if card is None:
         return quiet("No model is bundled here. Open one on the Models page.")
     return quiet(f"{card.summary} Hears up to {card.sample_rate / 2000:g} kHz.")
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:g} MB" if megabytes < 1000 else f"{megabytes / 1000:g} GB"
 
 
 def _titled(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -11,8 +11,7 @@ from separation.engine.band import top_octave_shares
 from separation.engine.chunks import plan
 from separation.models.protocol import Spec
 from separation.signals import Signal
-from tests.fakes import Fake, Identity, Splitter
-from tests.engine.test_laws import Track
+from tests.fakes import Fake, Identity, Splitter, Track
 
 RATE = 32000
 

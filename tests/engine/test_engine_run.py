@@ -1,6 +1,7 @@
 """The run itself: what is asked, told and refused, and that memory stays small."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,20 +13,9 @@ from separation.errors import Cancelled, EmptyAudio, JobError, ModelError, NonFi
 from separation.models.protocol import LatentSeparator, Separator
 from separation.signals import Signal
 from tests import fakes
+from tests.fakes import Track
 
 CPU = Options(device="cpu")
-
-
-class Track:
-    def __init__(self) -> None:
-        self.blocks: list[np.ndarray] = []
-
-    def write(self, block: np.ndarray) -> None:
-        self.blocks.append(block)
-
-    @property
-    def samples(self) -> np.ndarray:
-        return np.concatenate(self.blocks, axis=1)
 
 
 class Looker:
@@ -70,7 +60,7 @@ def test_progress_goes_from_the_first_chunk_to_the_last(recording: Signal) -> No
     assert {p.total for p in told} == {report.chunks}
     assert told[-1].fraction == 1 and told[-1].remaining == 0
     assert all(p.remaining > 0 for p in told[:-1])
-    assert all(a.elapsed <= b.elapsed for a, b in zip(told, told[1:], strict=False))
+    assert all(a.elapsed <= b.elapsed for a, b in pairwise(told))
 
 
 def test_cancelling_stops_before_the_next_model_call(recording: Signal) -> None:
@@ -192,7 +182,7 @@ def test_masks_are_seen_in_the_order_of_the_tracks() -> None:
     class SwappingMasks(fakes.MaskedSTFT):
         """Low bins and high bins, in a random order."""
 
-        def masks(self, z, side={}, state=None):  # noqa: B006
+        def masks(self, z, side={}, state=None):
             low = (torch.arange(z.shape[2]) < 32).float()[:, None].expand(z.shape[2:])
             both = torch.stack([low, 1 - low])
             return (both.flip(0) if torch.rand((), generator=dice) < 0.5 else both)[None, :, None]

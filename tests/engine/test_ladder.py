@@ -31,9 +31,9 @@ class Count:
 def test_devices_that_are_not_there_are_refused_by_name() -> None:
     assert resolve_device("cpu") == CPU
     assert resolve_device("auto").type in ("cuda", "mps", "cpu")
-    with pytest.raises(DeviceError, match="'gpu'.*Use auto, cpu, cuda or mps"):
+    with pytest.raises(DeviceError, match=r"'gpu'.*Use auto, cpu, cuda or mps"):
         resolve_device("gpu")
-    with pytest.raises(DeviceError, match="'cuda:99'.*machine has"):
+    with pytest.raises(DeviceError, match=r"'cuda:99'.*machine has"):
         resolve_device("cuda:99")
     with pytest.raises(DeviceError):
         resolve_device("meta")
@@ -42,7 +42,8 @@ def test_devices_that_are_not_there_are_refused_by_name() -> None:
 def test_batches_are_halved_and_the_cpu_comes_last() -> None:
     assert [r.batch for r in rungs(CPU, 6)] == [6, 3, 1]
     found = rungs(torch.device("cuda"), 8)
-    assert [(r.device.type, r.batch) for r in found] == [(d, b) for d, b in zip(["cuda"] * 4 + ["cpu"], [8, 4, 2, 1, 1])]
+    assert [r.device.type for r in found] == ["cuda"] * 4 + ["cpu"]
+    assert [r.batch for r in found] == [8, 4, 2, 1, 1]
 
 
 def test_a_smaller_batch_when_memory_is_short(recording: Signal) -> None:

@@ -12,25 +12,10 @@ from separation.audio import ArrayReader
 from separation.engine import RESIDUAL, Options, Report, run, separate
 from separation.models.protocol import Separator
 from separation.signals import Signal
-from tests.fakes import EdgeDamaging, Identity, MaskedSTFT, Splitter, Swapping
+from tests.fakes import EdgeDamaging, Identity, MaskedSTFT, Splitter, Swapping, Track
 
 RATE = 800
 few = settings(max_examples=60, deadline=None, derandomize=True)
-
-
-class Track:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.blocks: list[np.ndarray] = []
-
-    def write(self, block: np.ndarray) -> None:
-        assert block.dtype == np.float32
-        self.blocks.append(block)
-
-    @property
-    def samples(self) -> np.ndarray:
-        return np.concatenate(self.blocks, axis=1)
 
 
 def tracks_of(separator: Separator, signal: Signal, options: Options) -> tuple[dict[str, np.ndarray], Report]:
