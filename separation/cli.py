@@ -20,7 +20,11 @@ from separation import __version__
 from separation.errors import DataError, SeparationError
 
 app = typer.Typer(
-    help="Hear, see and rate sound separation.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Hear, see and rate sound separation.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 _talk = Console(stderr=True, highlight=False)
 
@@ -141,10 +145,10 @@ def serve(
     from dataclasses import replace
 
     from separation.settings import Settings
-    from separation.ui.server import serve as run
+    from separation.ui.server import launch
 
     settings = Settings.from_environment()
-    run(replace(settings, host=host or settings.host, port=port or settings.port))
+    launch(replace(settings, host=host or settings.host, port=port or settings.port))
 
 
 @app.command()

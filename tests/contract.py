@@ -121,7 +121,8 @@ def finite_on_silence_and_on_a_click(build: Build) -> None:
 def gradients_reach_every_parameter(build: Build) -> None:
     model = build()
     _module(model).train()
-    estimates, _ = model.separate(_noise(3, _channels(model.spec)[0], LENGTH))
+    length = max(LENGTH, model.spec.sample_rate)  # enough frames for what carries a state over them
+    estimates, _ = model.separate(_noise(3, _channels(model.spec)[0], length))
     estimates.square().mean().backward()
     for name, parameter in _module(model).named_parameters():
         assert parameter.requires_grad, f"{name} is frozen"

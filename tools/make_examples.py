@@ -120,7 +120,8 @@ def voice_over_music(root: Path) -> Example:
         name="voice-over-music",
         order=1,
         title="A voice over music",
-        summary="A woman says words over lute and flute: the first two seconds hold no voice, so the vocals should be silent there.",
+        summary="A woman says words over lute and flute; for the first two seconds nobody speaks, and the vocals should "
+        "be silent.",
         model="vocals",
         sample_rate=rate,
         stems={"vocals": np.repeat(voice, 2, axis=1), "accompaniment": music},
@@ -151,8 +152,8 @@ def two_speakers(root: Path) -> Example:
         name="two-speakers",
         order=2,
         title="Two people at once",
-        summary="A woman speaks English and a man Italian, equally loud, over the telephone; the model met other recordings of both "
-        "in its training, so strangers will be harder.",
+        summary="A woman speaks English and a man Italian, equally loud, over the telephone; both voices were in the "
+        "model's training, so strangers will be harder.",
         model="speakers",
         sample_rate=rate,
         stems={"speaker 1": woman, "speaker 2": man},
@@ -182,8 +183,8 @@ def guitar_and_band(root: Path) -> Example:
         name="guitar-and-band",
         order=3,
         title="A guitar with its band",
-        summary="Nobody sings here, so an ideal vocal model leaves the vocals silent: listen for how much of the lead guitar it takes "
-        "for a voice.",
+        summary="Nobody sings here, so an ideal vocal model leaves the vocals silent: hear how much of the lead guitar it "
+        "takes for a voice.",
         model="vocals",
         sample_rate=rate,
         stems={

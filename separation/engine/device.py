@@ -121,7 +121,7 @@ class Ladder:
             )
         if old.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.device == old.device and self.batch < old.batch:
+        if self.device == old.device:
             said = f"Memory of {old.device} was short with {old.batch} chunks at once: went on with {self.batch}."
         else:
             said = f"Memory of {old.device} was short with a single chunk: went on with {self.device}."

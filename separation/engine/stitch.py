@@ -28,8 +28,9 @@ CORRELATION_MARGIN = 0.1
 """Of the normalised correlation, between the best assignment and the next."""
 SPECTRUM_MARGIN_DB = 1.0
 """Of the summed spectral distance, likewise."""
-STRANGER_DB = 6.0
-"""Distance to a stream that has not sounded yet: about that of two utterances of one voice."""
+STRANGER_DB = 5.0
+"""Distance to a stream that has not sounded yet. In seconds of read speech a voice lies 1.6 to 6.8 dB from itself (5 % to
+95 %, median 3.5), 2.9 to 11 dB from another of the same sex, 5.6 to 11 dB from one of the other sex."""
 PAUSE = 1e-4
 """Power relative to the running level below which nobody sounds: -40 dB."""
 SHARE = 0.1

@@ -240,6 +240,7 @@ def _write(folder: Path, model: nn.Module, fields: dict[str, Any]) -> Card:
     if parameters:
         path = folder / WEIGHTS
         save_file(tensors, path, metadata={"format": "pt"})
+        path.chmod(0o644)  # safetensors keeps it to the owner; a server may run as somebody else
         weights = {"file": WEIGHTS, "sha256": sha256(path), "bytes": path.stat().st_size, "parameters": parameters}
     known = {
         "format": FORMAT,

@@ -76,7 +76,7 @@ class ConvTasNet(nn.Module):
             "repeats": repeats, "causal": causal, "mask": mask, "encoder_relu": encoder_relu,
             "permutation_invariant": permutation_invariant, "segment": segment, "context": context,
         }  # fmt: skip
-        if kernel % 2:
+        if kernel < 2 or kernel % 2:
             raise ValueError(f"the basis functions overlap by half, so their length must be even, not {kernel}")
         if width % 2 == 0:
             raise ValueError(f"depthwise kernels must be odd to stay aligned, not {width}")

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from separation.errors import DataError
-from separation.hub import Card, Training, save
+from separation.hub import Card, save
 from separation.models import build
 
 CARDS: dict[str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ def export(run: Path, output: Path) -> Card:
         )
     model = build(recipe["architecture"], recipe["arguments"])
     model.load_state_dict(load_file(weights))
-    training = Training(recipe=recipe, commit=saved["commit"], seconds_of_audio=_seconds_of_audio(run, recipe))
+    training = dict(recipe=recipe, commit=saved["commit"], seconds_of_audio=_seconds_of_audio(run, recipe))
     return save(
         output,
         model,

@@ -28,7 +28,7 @@ class STFT(nn.Module):
 
     def __init__(self, n_fft: int, hop_length: int) -> None:
         super().__init__()
-        if n_fft % hop_length or n_fft // hop_length < 2:
+        if hop_length < 1 or n_fft % hop_length or n_fft // hop_length < 2:
             raise ValueError(f"an STFT of {n_fft} samples needs a hop that divides it at least twice, not {hop_length}")
         self.n_fft, self.hop_length = n_fft, hop_length
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)

@@ -112,13 +112,11 @@ def quiet(text: str) -> str:
 
 
 def toast(error: SeparationError) -> gr.Error:
-    """The error as a toast of three parts: what was asked as the title, what was found, and what to do."""
-    return gr.Error(
-        f"<span>{escape(_sentence(error.found))}</span><b>{escape(_sentence(error.advice))}</b>",
-        title=escape(error.asked),
-        duration=None,
-        print_exception=False,
-    )
+    """The error as a toast of three parts: what was asked, what was found, and what to do."""
+    asked, found, advice = (escape(_sentence(part)) for part in (error.asked, error.found, error.advice))
+    # Gradio shows no title of its own for grouped toasts, so all three parts are in the message.
+    message = f'<span class="earshot-toast"><b>{asked}</b><span>{found}</span><span>{advice}</span></span>'
+    return gr.Error(message, duration=30, print_exception=False)
 
 
 def with_toasts(handler: Callable[P, R]) -> Callable[P, R]:

@@ -36,7 +36,7 @@ class ModelsPage:
                 apply_default_css=False,
                 elem_classes=["earshot-plain"],
             )
-            with gr.Row(equal_height=True, elem_classes=["earshot-ask"]):
+            with gr.Row(elem_classes=["earshot-ask"]):
                 name = gr.Textbox(
                     label="Repository", placeholder="owner/name or owner/name@revision", scale=5, max_lines=1
                 )
@@ -67,7 +67,7 @@ def model_card(card: Card, name: str, size: int | None = None) -> str:
     ]
     if card.weights is not None:
         facts.append(
-            ("Size", f"{card.weights.parameters / 1e6:.1f} million parameters, {_megabytes(card.weights.bytes)}")
+            ("Size", f"{card.weights.parameters / 1e6:.2g} million parameters, {_megabytes(card.weights.bytes)}")
         )
     if size is not None:
         facts.append(("To fetch", _megabytes(size) if size else "nothing, it is here already"))

@@ -1,5 +1,5 @@
-// What the browser does around the player on the Separate page: opens a job, keeps its address in the URL, shares and
-// deletes it, and remembers this browser's own jobs. Runs as `js_on_load` of the result component, with `element`,
+// What the browser does around the player on the Separate page: opens a job, keeps its address in the URL, shares it, and
+// remembers this browser's own jobs. Runs as `js_on_load` of the result component, with `element`,
 // `props` and `watch`. Ids are capabilities: they stay in this browser's storage and in the URL the visitor shares.
 
 const KEY = "earshot.jobs";
@@ -10,7 +10,7 @@ const result = find(".earshot-result");
 const player = find("earshot-player");
 const earlier = find(".earshot-earlier");
 const note = find(".earshot-note");
-const dialog = find(".earshot-dialog");
+const share = find(".earshot-share");
 let open = null;
 
 import(new URL("earshot/static/player.js", root)).catch(() => {
@@ -44,6 +44,7 @@ function address(id) {
 function show(id, scroll) {
   open = id;
   result.hidden = false;
+  share.hidden = false;
   player.setAttribute("base", new URL("earshot/", root).pathname);
   player.setAttribute("job", id);
   const link = address(id);
@@ -59,17 +60,9 @@ function show(id, scroll) {
   showEarlier();
 }
 
-function close() {
-  open = null;
-  result.hidden = true;
-  player.removeAttribute("job");
-  history.replaceState(history.state, "", address(null));
-}
-
 async function describe(id) {
   try {
     const answer = await fetch(new URL(`earshot/jobs/${encodeURIComponent(id)}`, root));
-    if (answer.status === 404) remember(jobs().filter((job) => job.id !== id));
     if (!answer.ok) return;
     const { name, model, expires } = await answer.json();
     const known = jobs().filter((job) => job.id !== id);
@@ -106,7 +99,7 @@ function showEarlier() {
 
 watch("value", () => {
   const id = props.value;
-  if (!id || id === open) return;
+  if (!id) return;
   remember([{ id }, ...jobs().filter((job) => job.id !== id)]);
   show(id, true);
 });
@@ -122,21 +115,14 @@ find(".earshot-copy").addEventListener("click", async () => {
   }
 });
 
-find(".earshot-delete").addEventListener("click", () => dialog.showModal());
-dialog.addEventListener("close", async () => {
-  if (dialog.returnValue !== "delete" || !open) return;
-  dialog.returnValue = "";
-  const id = open;
-  try {
-    const answer = await fetch(new URL(`earshot/jobs/${encodeURIComponent(id)}`, root), { method: "DELETE" });
-    if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
-    close();
-    props.value = "";
-    remember(jobs().filter((job) => job.id !== id));
-    find(".earshot-deleted").textContent = "Deleted: the recording, all its stems and the link.";
-  } catch {
-    note.textContent = "It could not be deleted: the server did not answer. Try again in a moment.";
-  }
+// The player says when a job is gone: deleted in it just now, expired, or never there.
+player.addEventListener("earshot-state", ({ detail }) => {
+  if (detail.status !== "gone" || !open) return;
+  remember(jobs().filter((job) => job.id !== open));
+  open = null;
+  share.hidden = true;
+  note.textContent = "";
+  history.replaceState(history.state, "", address(null));
 });
 
 showEarlier();

@@ -164,10 +164,10 @@ class _Stage:
         return self.job.folder / self.name / f"{track}.wav"
 
     def open(self, track: str) -> Reader:
-        try:
-            return open_reader(self.path(track))
-        except FileNotFoundError:
-            raise _deleted() from None
+        path = self.path(track)
+        if not path.is_file():
+            raise _deleted()
+        return open_reader(path)
 
     def tag(self, *more: object) -> str:
         """Changes when the stage is made again, or anything in `more` does."""

@@ -7,7 +7,7 @@ with names are also the HTTP interface (`/separate`, `/models`, `/estimate`); al
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -39,22 +39,10 @@ _RESULT = """
     <div class="earshot-share">
       <label>Link to this separation<input type="text" readonly></label>
       <button type="button" class="earshot-button earshot-copy">Copy link</button>
-      <button type="button" class="earshot-button danger earshot-delete">Delete my audio now</button>
     </div>
     <p class="earshot-note" role="status"></p>
   </div>
-  <dialog class="earshot-dialog" aria-labelledby="earshot-dialog-title">
-    <form method="dialog">
-      <h2 id="earshot-dialog-title">Delete this recording?</h2>
-      <p>The recording, all its stems and the link go now and cannot be brought back. A running separation stops.</p>
-      <div>
-        <button class="earshot-button" value="keep" autofocus>Keep it</button>
-        <button class="earshot-button danger" value="delete">Delete it now</button>
-      </div>
-    </form>
-  </dialog>
 </section>
-<p class="earshot-note earshot-deleted" role="status"></p>
 <div class="earshot-below">
   <section aria-label="What happens to my upload">
     <h2>What happens to my upload?</h2>
@@ -129,17 +117,19 @@ class SeparatePage:
                     band, consistency, device = self._settings_controls()
                 with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
                     button = gr.Button("Separate", variant="primary", size="lg", elem_id="earshot-separate")
-                    estimate = gr.HTML(elem_classes=["earshot-estimate", "earshot-plain"], apply_default_css=False)
+                    estimate = gr.HTML(elem_id="earshot-estimate", elem_classes=["earshot-plain"], apply_default_css=False)
         result = self._result()
 
         shown = [chosen, examples, summary, preview]
         told = [chosen, model, device]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        for event in (file.upload, microphone.stop_recording):
-            took = event(self.take, [file if event == file.upload else microphone], shown, **private)
+        for event, handler, source, other in (
+            (file.upload, self.take_file, file, microphone),
+            (microphone.stop_recording, self.take_recording, microphone, file),
+        ):
+            took = event(handler, source, [*shown, other], **private)
             took.success(self.tell_estimate, told, estimate, **private)
-        file.upload(lambda: None, None, microphone, **private)
-        microphone.stop_recording(lambda: None, None, file, **private)
+            took.failure(lambda: None, None, source, **private)
         gr.on([file.clear, microphone.clear], self.forget, [chosen], shown, **private)
         examples.select(self.take_example, None, [*shown, file, microphone, model], **private).success(
             self.tell_estimate, told, estimate, **private
@@ -240,8 +230,8 @@ class SeparatePage:
         hours = self._services.settings.keep_hours
         kept = f"{hours:g} hours" if hours != 1 else "one hour"
         text = (
-            f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept} "
-            "so that you can come back to them, then deleted by themselves; you can delete them earlier with one press. "
+            f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept}, "
+            "so that you can come back to them, and then deleted. “Delete now” below the tracks deletes them at once. "
             "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
         )
         examples = list(self._examples.values())
@@ -256,11 +246,14 @@ class SeparatePage:
     # What happens on the page
 
     @with_toasts
-    def take(self, path: str | None) -> tuple[Any, ...]:
-        """An upload or a recording has arrived: refuse it at once, or make it the chosen one."""
-        if path is None:
-            return _shown(None)
-        return _shown(self._checked(Path(path)))
+    def take_file(self, path: str) -> tuple[Any, ...]:
+        """An upload has arrived: refuse it at once, or make it the chosen one and clear the microphone."""
+        return *_shown(self._checked(Path(path))), None
+
+    @with_toasts
+    def take_recording(self, path: str) -> tuple[Any, ...]:
+        """The microphone has stopped: its recording is the chosen one, and the file is cleared."""
+        return *_shown(replace(self._checked(Path(path)), name="Microphone recording")), None
 
     @with_toasts
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:

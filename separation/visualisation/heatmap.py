@@ -41,8 +41,8 @@ def heat_map(values: NDArray[np.floating], low: float, high: float) -> bytes:
     b'\\x89PNG'
     """
     assert values.ndim == 2 and high > low
-    parts = np.nan_to_num((values - low) / (high - low), nan=0.0)
-    image = Image.fromarray(np.clip(np.round(parts * 255), 0, 255).astype(np.uint8))
+    parts = (np.clip(np.nan_to_num(values, nan=low), low, high) - low) / (high - low)
+    image = Image.fromarray(np.round(parts * 255).astype(np.uint8))
     image.putpalette(MAGMA.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG")

@@ -47,6 +47,20 @@ def test_the_top_band_goes_to_the_source_that_sounds(noise: Signal) -> None:
     assert np.abs(early + late - noise.samples).max() < 1e-6
 
 
+def test_the_top_band_goes_to_the_source_next_to_it_and_not_to_the_loudest(noise: Signal) -> None:
+    class AtOneKilohertz(Fake):
+        def split(self, mixture: Tensor) -> Tensor:
+            spectrum = torch.fft.rfft(mixture)
+            below = spectrum * (torch.fft.rfftfreq(mixture.shape[-1], 1 / 8000) < 1000)
+            return torch.fft.irfft(torch.stack([below, spectrum - below], 1), mixture.shape[-1])
+
+    loud_below = Signal(noise.samples + 10 * np.sin(2 * np.pi * 500 * np.arange(noise.length) / RATE), RATE)
+    stems = separate(AtOneKilohertz(("low", "high")), loud_below, Options(device="cpu"))
+    top = power_above(noise.samples, 4100)
+    assert power_above(stems["high"].samples, 4100) == pytest.approx(top, rel=0.01)
+    assert power_above(stems["low"].samples, 4100) < 0.01 * top
+
+
 def test_the_model_band_alone_leaves_the_top_to_the_residual(noise: Signal) -> None:
     sinks = {name: Track() for name in ("source0", "source1", RESIDUAL)}
     options = Options(device="cpu", band="model", consistency=False)

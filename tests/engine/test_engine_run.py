@@ -160,7 +160,7 @@ def test_looking_changes_nothing_and_sees_every_sample_once(recording: Signal, c
     model, looker = fakes.MaskedSTFT(channels=1), Looker()
     unseen = separate(model, signal, CPU)
     sinks = {"one": Track(), "two": Track(), RESIDUAL: Track()}
-    report = run(model, ArrayReader(signal), sinks, options=CPU, observers=[looker])
+    report = run(model, ArrayReader(signal), sinks, options=Options(device="cpu", batch=3), observers=[looker])
     for name, stem in unseen.items():
         assert np.allclose(sinks[name].samples, stem.samples, atol=1e-6)
     assert len(looker.views) == report.chunks
@@ -174,6 +174,10 @@ def test_looking_changes_nothing_and_sees_every_sample_once(recording: Signal, c
         assert view.estimates.shape == (2, channels, view.mixture.shape[1])
         assert view.latent is not None and view.latent.shape[:2] == (channels, 129)
         assert view.masks is not None and view.masks.shape == (2, 1, 129, view.latent.shape[2])
+        with torch.no_grad():
+            assert torch.allclose(view.latent, model.encode(view.mixture[None])[0], atol=1e-6)
+            mid = model.encode(view.mixture.mean(0)[None, None])
+            assert torch.allclose(view.masks, model.masks(mid)[0], atol=1e-5)
         end = last
     assert end >= signal.length
 

@@ -1,15 +1,15 @@
-"""Devices, precision, and what happens when memory is short. Nothing here needs a GPU."""
+"""Devices, precision, and what happens when memory is short. Only what is marked `gpu` needs one."""
 
 import pytest
 import torch
 
 from separation.audio import ArrayReader
 from separation.engine import Options, resolve_device, separate
-from separation.engine.device import Ladder, Rung, is_out_of_memory, rungs, to_device
+from separation.engine.device import Ladder, Rung, _tensor_cores, is_out_of_memory, rungs, to_device
 from separation.engine.run import run
 from separation.errors import DeviceError
 from separation.signals import Signal
-from tests.fakes import Identity, OutOfMemory, Remembering
+from tests.fakes import Identity, MaskedSTFT, OutOfMemory, Remembering, Track
 
 CPU = torch.device("cpu")
 
@@ -18,14 +18,6 @@ CPU = torch.device("cpu")
 def recording() -> Signal:
     noise = torch.randn(2, 100_000, generator=torch.Generator().manual_seed(0))
     return Signal((0.1 * noise).numpy(), 8000)
-
-
-class Count:
-    def __init__(self) -> None:
-        self.length = 0
-
-    def write(self, block) -> None:
-        self.length += block.shape[1]
 
 
 def test_devices_that_are_not_there_are_refused_by_name() -> None:
@@ -47,7 +39,7 @@ def test_batches_are_halved_and_the_cpu_comes_last() -> None:
 
 
 def test_a_smaller_batch_when_memory_is_short(recording: Signal) -> None:
-    separator, sinks, steps = OutOfMemory(2), {"low": Count(), "high": Count()}, []
+    separator, sinks, steps = OutOfMemory(2), {"low": Track(), "high": Track()}, []
     report = run(
         separator,
         ArrayReader(recording),
@@ -60,7 +52,7 @@ def test_a_smaller_batch_when_memory_is_short(recording: Signal) -> None:
     assert "8 chunks at once: went on with 4" in report.messages[0]
     assert "4 chunks at once: went on with 2" in report.messages[1]
     assert report.calls == -(-report.chunks // 2) == len(steps) > report.minimal_calls
-    assert all(sink.length == recording.length for sink in sinks.values())
+    assert all(sink.samples.shape == recording.samples.shape for sink in sinks.values())
 
 
 def test_short_memory_changes_no_sample(recording: Signal) -> None:
@@ -84,16 +76,47 @@ def test_memory_that_gets_short_in_the_middle_loses_nothing(recording: Signal) -
     assert (stems["low"].samples == recording.samples * 0.25).all()
 
 
-def test_a_single_chunk_that_does_not_fit_moves_to_the_next_device(recording: Signal) -> None:
+def test_a_single_chunk_that_does_not_fit_moves_to_the_cpu() -> None:
     separator = OutOfMemory(1, big=True)
-    ladder = Ladder(separator, (Rung(CPU, 1), Rung(CPU, 1)), "auto")
-    separator.calls += 1  # from here on `to` makes it fit
-    with pytest.raises(torch.OutOfMemoryError), ladder.ready():
+    ladder = Ladder(separator, (Rung(torch.device("cuda"), 2), Rung(torch.device("cuda"), 1), Rung(CPU, 1)), "auto")
+    assert ladder.precision == "tf32"
+    ladder.down()
+    assert (ladder.device.type, ladder.batch) == ("cuda", 1)
+    with pytest.raises(torch.OutOfMemoryError):
         separator.separate(torch.zeros(1, 1, 8))
     ladder.down()
+    assert (ladder.device, ladder.batch, ladder.precision) == (CPU, 1, "fp32")
     with ladder.ready():
-        assert separator.separate(torch.zeros(1, 1, 8))[0].shape == (1, 2, 1, 8)
-    assert ladder.messages == ["Memory of cpu was short with a single chunk: went on with cpu."]
+        assert separator.separate(torch.zeros(1, 1, 8))[0].shape == (1, 2, 1, 8), "it was moved as well"
+    assert ladder.messages == [
+        "Memory of cuda was short with 2 chunks at once: went on with 1.",
+        "Memory of cuda was short with a single chunk: went on with cpu.",
+    ]
+
+
+def test_the_precision_in_use_is_told() -> None:
+    there = (Rung(torch.device("cuda"), 1),)
+    assert [Ladder(Identity(), there, asked).precision for asked in ("auto", "fp32", "fp16")] == [
+        "tf32",
+        "fp32",
+        "fp16",
+    ]
+    ladder = Ladder(Identity(), there, "fp16")
+    ladder.to_full_precision()
+    assert ladder.precision == "fp32" and "overflowed" in ladder.messages[0]
+
+
+def test_the_settings_of_the_process_come_back() -> None:
+    def now() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    before = now()
+    with _tensor_cores(True):
+        assert now() == ("high", True)
+    with pytest.raises(KeyError), _tensor_cores(False):
+        assert now() == ("highest", False)
+        raise KeyError
+    assert now() == before
 
 
 def test_on_the_last_rung_the_user_is_told_what_to_do(recording: Signal) -> None:
@@ -135,3 +158,41 @@ def test_nested_states_are_moved_and_all_else_is_kept() -> None:
     moved = to_device(state, torch.device("meta"))
     assert moved["h"][0].device.type == moved["h"][1][0].device.type == "meta"
     assert moved["h"][1][1] is None and moved["step"] == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize(
+    ("asked", "used", "close"), [("fp32", "fp32", 1e-5), ("auto", "tf32", 1e-3), ("fp16", "fp16", 1e-2)]
+)
+def test_cuda_gives_what_the_cpu_gives(recording: Signal, asked: str, used: str, close: float) -> None:
+    sinks = {"one": Track(), "two": Track()}
+    options = Options(device="cuda", precision=asked)
+    report = run(MaskedSTFT(), ArrayReader(recording), sinks, options=options)
+    assert (report.device, report.precision, report.messages) == ("cuda", used, ())
+    expected = separate(MaskedSTFT(), recording, Options(device="cpu"))
+    for name, sink in sinks.items():
+        assert abs(sink.samples - expected[name].samples).max() < close
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_out_of_memory_ends_on_the_cpu_with_every_sample(recording: Signal) -> None:
+    sinks = {"low": Track(), "high": Track()}
+    report = run(OutOfMemory(8, big=True), ArrayReader(recording), sinks, options=Options(device="cuda", batch=4))
+    assert report.device == "cpu" and len(report.messages) == 3
+    assert (sinks["low"].samples == recording.samples * 0.25).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_half_precision_that_overflows_goes_on_in_full(recording: Signal) -> None:
+    class Overflowing(Identity):
+        def split(self, mixture: torch.Tensor) -> torch.Tensor:
+            return mixture.unsqueeze(1) + (torch.inf if torch.is_autocast_enabled("cuda") else 0.0)
+
+    sink = Track()
+    options = Options(device="cuda", precision="fp16")
+    report = run(Overflowing(), ArrayReader(recording), {"all": sink}, options=options)
+    assert report.precision == "fp32" and "overflowed" in report.messages[0]
+    assert (sink.samples == recording.samples).all()

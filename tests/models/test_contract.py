@@ -150,13 +150,13 @@ def test_an_unknown_architecture_is_refused_with_the_list() -> None:
     [
         ("unet", {"colour": "red"}, "unexpected keyword argument 'colour'"),
         ("unet", {"channels": []}, "two levels or more"),
-        ("unet", {"hop_length": 0}, "modulo by zero"),
+        ("unet", {"hop_length": 0}, "divides it at least twice, not 0"),
         ("unet", {"hidden": -1}, "."),
         ("unet", {"segment": 1.0, "context": 0.5}, r"a context of 0\.5 s in a segment of 1\.0 s"),
         ("unet", {"sample_rate": 0}, "a sample rate of 0 Hz"),
         ("conv_tasnet", {"basis": -4}, "."),
         ("conv_tasnet", {"sources": ["same", "same"]}, "sources"),
-        ("conv_tasnet", {"kernel": 0}, "."),
+        ("conv_tasnet", {"kernel": 0}, "must be even, not 0"),
         ("conv_tasnet", {"blocks": "many"}, "."),
     ],
 )

@@ -450,7 +450,7 @@ def test_shows_the_queue_then_the_preview_then_the_result_at_the_same_place(
     cut = {name: samples[:, 10 * RATE : 25 * RATE] for name, samples in tracks.items()}
     write_stage(job, "preview", cut, start=10 * RATE)
     job.write_state(stage="separate")
-    expect(page.get_by_text("Preview ready. Separating")).to_be_visible()
+    expect(page.get_by_text("separating, about 3 min left")).to_be_visible()
     ready(page)
     assert abs(page.locator(".deck").evaluate("(e) => e.getBoundingClientRect().height") - height) < 60
     assert player(page, "p.cursor") == pytest.approx(10)

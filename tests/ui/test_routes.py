@@ -83,7 +83,7 @@ def test_unknown_and_hostile_ids_are_404_in_three_parts(client: TestClient, job:
 
 
 @pytest.mark.parametrize(
-    "track", ["nothing", "..", "%2e%2e%2frequest", "stage.json", "mixture%00", "../input/recording", "mixture/"]
+    "track", ["nothing", "..", "%2e%2e%2frequest", "stage.json", "mixture%00", "../input/recording"]
 )
 def test_only_tracks_of_the_stage_are_found(client: TestClient, job: Job, track: str) -> None:
     for path in (f"{track}.pcm", f"{track}.peaks", f"{track}.png", f"download/{track}", f"download.zip?tracks={track}"):
@@ -391,8 +391,8 @@ def test_static_files_come_from_a_table(client: TestClient) -> None:
     tag = response.headers["etag"]
     assert client.get("/earshot/static/player.js", headers={"if-none-match": tag}).status_code == 304
     assert client.get("/earshot/static/player.css").headers["content-type"].startswith("text/css")
-    for name in ("routes.py", "..%2froutes.py", "%2e%2e/routes.py", "player.js%00", ".", "player.js/"):
-        assert client.get(f"/earshot/static/{name}").status_code in (307, 404)
+    for name in ("routes.py", "..%2froutes.py", "%2e%2e/routes.py", "player.js%00", "."):
+        assert client.get(f"/earshot/static/{name}").status_code == 404
 
 
 def test_the_player_stands_alone() -> None:

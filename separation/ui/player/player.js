@@ -442,8 +442,13 @@ class Transport extends EventTarget {
     return this.playing && this.waitingSince !== null && performance.now() - this.waitingSince > 400;
   }
 
-  get context() {
-    return this.audio;
+  /** Whether the browser wants a click or a key before it lets anything sound. */
+  get blocked() {
+    return this.playing && this.audio.state === "suspended" && performance.now() - this.askedAt > 500;
+  }
+
+  wake() {
+    if (this.blocked) this.audio.resume();
   }
 
   /** What is heard now: the output is a little behind the clock. */
@@ -490,7 +495,7 @@ class Transport extends EventTarget {
 
   replace(base, library) {
     const { position } = this;
-    if (this.deck?.running) this.deck.stop(this.soon());
+    this.retire(this.deck);
     this.library?.close();
     this.deck = null;
     if (this.audio && this.audio.sampleRate !== library.rate) this.closeContext();
@@ -504,6 +509,7 @@ class Transport extends EventTarget {
     this.pause();
     this.next?.library.close();
     this.library?.close();
+    this.retire(this.deck);
     this.next = this.library = this.deck = null;
     this.loop = null;
     this.cursor = 0;
@@ -513,9 +519,9 @@ class Transport extends EventTarget {
   ensureContext() {
     if (!this.audio) {
       try {
-        this.audio = new AudioContext({ sampleRate: this.library.rate, latencyHint: "playback" });
+        this.audio = new AudioContext({ sampleRate: this.library.rate, latencyHint: "balanced" });
       } catch {
-        this.audio = new AudioContext({ latencyHint: "playback" }); // a refused rate: `Resampler` converts to the default
+        this.audio = new AudioContext({ latencyHint: "balanced" }); // a refused rate: `Resampler` converts to the default
       }
       this.master = new GainNode(this.audio, { gain: this.volume });
       this.master.connect(this.audio.destination);
@@ -526,7 +532,7 @@ class Transport extends EventTarget {
       this.library = this.listen(new Library(this.base, this.stage, this.audio.sampleRate));
     }
     this.deck ??= new Deck(this.audio, this.library, this.master, this.levels);
-    if (this.audio.state !== "running") this.audio.resume().catch(() => this.pause());
+    if (this.audio.state !== "running") this.audio.resume();
   }
 
   closeContext() {
@@ -546,6 +552,7 @@ class Transport extends EventTarget {
     if (this.cursor >= this.end - 0.01) this.cursor = this.start;
     if (this.loop && (this.cursor < this.loop[0] || this.cursor >= this.loop[1])) this.cursor = this.loop[0];
     this.playing = true;
+    this.askedAt = performance.now();
     this.ensureContext();
     this.tick();
     this.changed();
@@ -582,7 +589,7 @@ class Transport extends EventTarget {
 
   setLevel(name, level) {
     this.levels[name] = level;
-    for (const deck of [this.deck, this.next?.deck]) deck?.level(name, level, this.audio.currentTime);
+    this.deck?.level(name, level, this.audio.currentTime);
     if (this.library) this.tick();
   }
 
@@ -594,6 +601,13 @@ class Transport extends EventTarget {
   /** The first context frame that can still be changed without hurry. */
   soon() {
     return Math.ceil((this.audio.currentTime + 0.006) * this.rate);
+  }
+
+  /** Fade a deck out and let go of it when it is silent. */
+  retire(deck, at) {
+    if (!deck) return;
+    if (deck.running) deck.stop(at ?? this.soon());
+    setTimeout(() => deck.close(), 1000);
   }
 
   halt() {
@@ -662,7 +676,6 @@ class Transport extends EventTarget {
 
   keepGoing() {
     const now = this.soon();
-    if (this.audio.state !== "running" && this.audio.state !== "suspended") this.audio.resume().catch(() => {});
     if (this.deck.endedAt(this.audio.currentTime * this.rate)) {
       this.cursor = this.end;
       this.deck.stop(now);
@@ -694,8 +707,7 @@ class Transport extends EventTarget {
     this.deck = new Deck(this.audio, library, this.master, this.levels);
     this.deck.start(at, this.frame(there, library), this.loopFrames(library));
     this.deck.schedule(at + AHEAD * this.rate, at);
-    old.stop(at); // the gates of the two cross: together they are 1 at every instant
-    setTimeout(() => old.close(), 1000);
+    this.retire(old, at); // the gates of the two cross: together they are 1 at every instant
     this.library.close();
     Object.assign(this, { base, library, next: null });
     this.dispatchEvent(new Event("stage"));
@@ -864,9 +876,9 @@ class Lane {
   }
 
   draw(view, origin, scale, colour) {
+    if (!this.overview) return; // what an earlier stage has drawn stays until there is something better
     const [context, width, height] = fitCanvas(this.canvas);
     context.clearRect(0, 0, width, height);
-    if (!this.overview) return;
     const rate = this.stage.sample_rate;
     const perPixel = ((view[1] - view[0]) * rate) / width;
     const first = (view[0] - origin) * rate;
@@ -901,7 +913,7 @@ class Lane {
       this.shown = { start: origin + start / rate, end: origin + (start + length) / rate };
       this.placeImage(this.view ?? view);
     };
-    loading.onerror = () => (this.asked.image = "");
+    loading.onerror = () => (this.asked.image = "failed");
     loading.src = source;
   }
 
@@ -1027,10 +1039,8 @@ const TEMPLATE = `
         <button type="button" class="icon fit" aria-label="Show everything" title="Show everything (0)">${icon("fit")}</button>
         <button type="button" class="icon in" aria-label="Zoom in" title="Zoom in (+)">${icon("more")}</button>
       </div>
-      <div class="group">
-        <label class="volume" title="Master volume">${icon("volume")}<input type="range" min="0" max="100" value="90" aria-label="Master volume"></label>
-        <button type="button" class="icon help" aria-label="Keyboard and mouse" title="Keyboard and mouse (?)">?</button>
-      </div>
+      <label class="volume" title="Master volume">${icon("volume")}<input type="range" min="0" max="100" value="90" aria-label="Master volume"></label>
+      <button type="button" class="icon help" aria-label="Keyboard and mouse" title="Keyboard and mouse (?)">?</button>
     </div>
     <div class="timeline">
       <div class="row top"><div class="gutter"></div>
@@ -1094,7 +1104,8 @@ class EarshotPlayer extends HTMLElement {
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    root.innerHTML = `<link rel="stylesheet" href="${new URL("player.css", import.meta.url)}">${TEMPLATE}`;
+    root.innerHTML = `<style>:host { display: block; min-height: 720px }</style>
+      <link rel="stylesheet" href="${new URL("player.css", import.meta.url)}">${TEMPLATE}`;
     this.ui = Object.fromEntries(
       [
         ...["player", "name", "facts", "job", "job-text", "job-left", "progress", "cancel", "failure", "deck", "start", "play", "loop"],
@@ -1106,6 +1117,7 @@ class EarshotPlayer extends HTMLElement {
     this.ui.player.hidden = true;
     root.querySelector("link").onload = () => {
       this.ui.player.hidden = false;
+      root.querySelector("style").remove();
       this.refresh();
     };
     this.rows = new Map();
@@ -1224,13 +1236,14 @@ class EarshotPlayer extends HTMLElement {
     this.loaded = null;
     this.settings.clear();
     this.rows.clear();
+    this.bounds = null;
     this.#selection = null;
     this.#looping = false;
     const { ui } = this;
     ui.tracks.innerHTML = skeleton.repeat(4);
     ui.failure.hidden = true;
     ui.deck.hidden = false;
-    ui.player.dataset.ready = "no";
+    ui.deck.inert = true;
     ui.name.textContent = "";
     ui.facts.textContent = "";
     ui.notes.replaceChildren();
@@ -1239,7 +1252,10 @@ class EarshotPlayer extends HTMLElement {
     ui.delete.hidden = true;
     this.say("");
     this.showJob("idle", this.getAttribute("job") ? "Looking for the separation" : "Nothing to play yet", "");
-    if (!this.getAttribute("job")) return;
+    if (!this.getAttribute("job")) {
+      this.empty();
+      return;
+    }
     this.watch = new Watch(this.url);
     this.watch.addEventListener("job", () => this.showWatch());
     this.watch.addEventListener("gone", (event) => this.gone(event.detail));
@@ -1284,8 +1300,9 @@ class EarshotPlayer extends HTMLElement {
       const ahead = { 0: "You are next", 1: "1 job ahead of you" }[state.position] ?? `${state.position} jobs ahead of you`;
       this.showJob("waiting", ahead, left, 0);
     } else if (state.status === "running") {
-      const preview = best === "preview" ? "Preview ready. " : "";
-      this.showJob("running", preview + (WORK[state.stage] ?? "Working"), left, state.fraction);
+      const work = WORK[state.stage] ?? "Working";
+      if (best === "preview") this.showJob("running", "Preview ready", [work.toLowerCase(), left].filter(Boolean).join(", "), state.fraction);
+      else this.showJob("running", work, left, state.fraction);
     } else if (state.status === "done") this.showJob("done", "Ready", this.keptUntil(expires));
     else if (state.status === "cancelled") {
       this.showJob("cancelled", best ? "Cancelled: only the preview is here" : "Cancelled", best ? this.keptUntil(expires) : "");
@@ -1395,7 +1412,7 @@ class EarshotPlayer extends HTMLElement {
     const wasWhole = !this.bounds || (this.view[0] <= this.bounds[0] && this.view[1] >= this.bounds[1]);
     this.bounds = [transport.start, transport.end];
     this.buildRows(stage);
-    this.ui.player.dataset.ready = "yes";
+    this.ui.deck.inert = false;
     this.ui.all.disabled = this.ui.mix.disabled = false;
     this.ui.of.textContent = ` / ${clock(this.bounds[1], 0)}`;
     if (this.#selection) this.select(this.#selection);
@@ -1419,7 +1436,6 @@ class EarshotPlayer extends HTMLElement {
     });
     this.rows = rows;
     this.ui.tracks.replaceChildren(...[...rows.values()].map(({ item }) => item));
-    this.loadOverviews();
   }
 
   /** A colour each source keeps; its reference has the same. */
@@ -1455,16 +1471,6 @@ class EarshotPlayer extends HTMLElement {
     item.addEventListener("focusin", () => (this.chosen = name));
     this.pointers(find(".lane"));
     return { item, canvas: find("canvas"), image: find("img"), lane: null };
-  }
-
-  async loadOverviews() {
-    const lanes = [...this.rows.values()].map(({ lane }) => lane);
-    await Promise.all(
-      lanes.map(async (lane) => {
-        await lane.loadOverview();
-        this.refresh();
-      }),
-    );
   }
 
   showTracks() {
@@ -1606,10 +1612,13 @@ class EarshotPlayer extends HTMLElement {
     const rate = this.stage.sample_rate;
     const [first, last] = this.view.map((seconds) => (seconds - this.bounds[0]) * rate);
     const work = [...this.rows].map(async ([name, { lane, canvas }]) => {
+      if (!lane.overview && (await lane.loadOverview())) this.stale = true;
       if (this.settings.get(name).spectrogram) lane.loadImage(this.view, this.bounds[0]);
       else if (await lane.loadDetail(Math.floor(first), Math.ceil(last), canvas.clientWidth * devicePixelRatio)) this.stale = true;
     });
     await Promise.all(work);
+    const missing = [...this.rows.values()].some(({ lane }) => !lane.overview || lane.asked.image === "failed");
+    if (missing) this.resting = setTimeout(() => this.refine(), 3000);
   }
 
   draw() {
@@ -1671,7 +1680,8 @@ class EarshotPlayer extends HTMLElement {
   /** Once a frame: the playhead, the clock, what is stale. */
   follow() {
     if (!this.transport?.library) return;
-    const { position, playing, waiting } = this.transport;
+    const { position, playing } = this.transport;
+    const trouble = this.trouble();
     if (position !== this.lastPosition) {
       this.lastPosition = position;
       if (playing && !this.dragging) this.reveal(position);
@@ -1683,8 +1693,8 @@ class EarshotPlayer extends HTMLElement {
       this.emit("cursor", position);
       this.headStale = true;
     }
-    if (waiting !== this.wasWaiting) {
-      this.wasWaiting = waiting;
+    if (trouble !== this.lastTrouble) {
+      this.lastTrouble = trouble;
       this.showHint();
     }
     if (this.stale) this.draw();
@@ -1719,11 +1729,17 @@ class EarshotPlayer extends HTMLElement {
     this.lastPosition = undefined;
   }
 
+  /** Why nothing sounds although it should; empty if all is well. */
+  trouble() {
+    if (this.transport.waiting) return "waiting for the network…";
+    return this.transport.blocked ? "click to hear" : "";
+  }
+
   showHint() {
     const { hint } = this.ui;
-    const waiting = Boolean(this.transport.waiting);
-    hint.classList.toggle("waiting", waiting);
-    if (waiting) hint.textContent = "waiting for the network…";
+    const trouble = this.trouble();
+    hint.classList.toggle("waiting", trouble !== "");
+    if (trouble) hint.textContent = trouble;
     else if (this.#selection) {
       const [start, end] = this.#selection;
       hint.textContent = `${clock(start, 2)} – ${clock(end, 2)}  (${(end - start).toFixed(2)} s)`;
@@ -1970,6 +1986,7 @@ class EarshotPlayer extends HTMLElement {
     this.overviewPointers(ui.overview);
     ui.menu.addEventListener("keydown", (event) => this.menuKey(event));
     ui.player.addEventListener("pointerdown", (event) => {
+      this.transport.wake();
       if (!ui.menu.hidden && !event.target.closest(".menu")) this.closeMenu();
     });
     // A click with the mouse leaves the keyboard with the player, so that Space plays and does not press the button again.
@@ -2007,6 +2024,7 @@ class EarshotPlayer extends HTMLElement {
     const act = this.action(event);
     if (!act) return;
     event.preventDefault();
+    this.transport.wake();
     act();
   }
 

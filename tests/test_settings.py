@@ -1,0 +1,65 @@
+"""Settings from the environment, and clear words for wrong ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import separation.settings as module
+from separation.errors import SeparationError
+from separation.settings import Settings, default_data_folder
+
+
+def test_defaults() -> None:
+    settings = Settings.from_environment({})
+    assert (settings.keep_hours, settings.host, settings.port, settings.device) == (24, "127.0.0.1", 7860, "auto")
+    assert settings.jobs == settings.data / "jobs"
+
+
+def test_everything_can_be_set(tmp_path: Path) -> None:
+    settings = Settings.from_environment(
+        {
+            "EARSHOT_DATA": str(tmp_path),
+            "EARSHOT_KEEP_HOURS": "1.5",
+            "EARSHOT_MAX_UPLOAD_MB": "50",
+            "EARSHOT_MAX_MINUTES": "10",
+            "EARSHOT_CPU_WORKERS": "2",
+            "EARSHOT_HOST": "0.0.0.0",
+            "EARSHOT_PORT": "8000",
+            "EARSHOT_DEVICE": "cuda:1",
+        }
+    )
+    assert settings == Settings(tmp_path, 1.5, 50, 10, 2, "0.0.0.0", 8000, "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("EARSHOT_PORT", "70000", "whole number from 1 to 65535|number from 1 to 65535"),
+        ("EARSHOT_PORT", "78.5", "whole number from 1 to 65535"),
+        ("EARSHOT_KEEP_HOURS", "a day", "number from 0.1 to 8760"),
+        ("EARSHOT_KEEP_HOURS", "nan", "number from 0.1"),
+        ("EARSHOT_CPU_WORKERS", "0", "from 1 to 64"),
+        ("EARSHOT_DEVICE", "gpu", "auto, cpu, cuda, cuda:N or mps"),
+    ],
+)
+def test_wrong_values_say_which_and_what_is_allowed(name: str, value: str, allowed: str) -> None:
+    with pytest.raises(SeparationError, match=f"Read the setting {name}.*{value}.*({allowed})"):
+        Settings.from_environment({name: value})
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert Settings.from_environment({"EARSHOT_PORT": "", "EARSHOT_DEVICE": ""}).port == 7860
+
+
+def test_the_data_folder_of_each_platform() -> None:
+    home = Path.home()
+    assert default_data_folder({}, "linux") == home / ".local/share/earshot"
+    assert default_data_folder({}, "darwin") == home / "Library/Application Support/earshot"
+    assert default_data_folder({"LOCALAPPDATA": "C:/x"}, "win32") == Path("C:/x/earshot")
+
+
+def test_every_variable_is_in_the_table() -> None:
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    used = set(re.findall(r'"(EARSHOT_\w+)"', source))
+    assert used == set(re.findall(r"\| `(EARSHOT_\w+)`", module.__doc__ or ""))
