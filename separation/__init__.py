@@ -4,6 +4,7 @@ errors         one small tree of exceptions
 signals        short audio in memory: Signal, Stems
 audio          files <-> blocks: readers, writers, resampling (numpy only)
 transforms     tensors <-> tensors: STFT, windows
+statistics     numbers about numbers: intervals
 datasets       folders of recordings -> tracks, and the splits that may be trusted
 models         one architecture, one file; the Separator protocol
 metrics        reference, estimate -> numbers

@@ -10,7 +10,7 @@ room looks at the environment.
 | `EARSHOT_MAX_UPLOAD_MB` | 2000 | largest file that may be uploaded, in millions of bytes |
 | `EARSHOT_MAX_MINUTES` | 120 | longest recording that the page separates, in minutes |
 | `EARSHOT_CPU_WORKERS` | 1 | jobs that run at once on the CPU |
-| `EARSHOT_HOST` | 127.0.0.1 | address the page listens on; 0.0.0.0 for the whole network |
+| `EARSHOT_HOST` | 127.0.0.1 | address the page listens on; 0.0.0.0 for the whole network. Where it is not set, `GRADIO_SERVER_NAME` counts |
 | `EARSHOT_PORT` | 7860 | port the page listens on |
 | `EARSHOT_DEVICE` | auto | `auto`, `cpu`, `cuda`, `cuda:N` or `mps` |
 """
@@ -81,7 +81,7 @@ class Settings:
             max_upload_mb=_number(environment, "EARSHOT_MAX_UPLOAD_MB", cls.max_upload_mb, 1, 100_000),
             max_minutes=_number(environment, "EARSHOT_MAX_MINUTES", cls.max_minutes, 0.1, 6000),
             cpu_workers=_whole(environment, "EARSHOT_CPU_WORKERS", cls.cpu_workers, 1, 64),
-            host=environment.get("EARSHOT_HOST") or cls.host,
+            host=environment.get("EARSHOT_HOST") or environment.get("GRADIO_SERVER_NAME") or cls.host,  # set on Spaces
             port=_whole(environment, "EARSHOT_PORT", cls.port, 1, 65535),
             device=_device(environment, "EARSHOT_DEVICE", cls.device),
         )

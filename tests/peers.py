@@ -7,7 +7,6 @@ the last block whose result nobody reads when masks come from the skips (it stay
 
 import torch
 import torchaudio
-from asteroid.models import ConvTasNet as AsteroidConvTasNet
 from torch import Tensor, nn
 
 from separation.models import ConvTasNet
@@ -43,8 +42,10 @@ def torchaudio_twin(model: ConvTasNet) -> nn.Module:
 
 def asteroid_twin(model: ConvTasNet) -> nn.Module:
     """asteroid's model with the weights of `model`; it takes ``[B, 1, T]`` and gives ``[B, S, T]``. See `extend`."""
+    from asteroid.models import ConvTasNet as Peer  # not in the requirements: its own would replace half of ours
+
     a = model.arguments
-    peer = AsteroidConvTasNet(
+    peer = Peer(
         len(a["sources"]), n_blocks=a["blocks"], n_repeats=a["repeats"], bn_chan=a["bottleneck"], hid_chan=a["hidden"],
         skip_chan=a["skip"], conv_kernel_size=a["width"], norm_type="cgLN" if a["causal"] else "gLN",
         mask_act=a["mask"], causal=a["causal"], kernel_size=a["kernel"], n_filters=a["basis"], stride=a["kernel"] // 2,

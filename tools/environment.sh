@@ -52,7 +52,7 @@ if [ -e "$unfinished" ] || ! usable "$python" || ! "$python" -c 'import pip' 2>/
     make_venv
 fi
 if ! cat "$@" pyproject.toml | cmp -s - "$stamp"; then
-    say "Installing $* into $venv: several minutes and about 5 GB the first time."
+    say "Installing $* into $venv: several minutes and about 6 GB the first time."
     touch "$unfinished"
     options=
     for file in "$@"; do options="$options -r $file"; done

@@ -33,9 +33,9 @@ WESNOTH = "usr/share/games/wesnoth/1.16/data/core/music"
 SECTOID = "usr/share/games/fretsonfire/data/songs/sectoid"
 PROMPTS = "usr/share/asterisk/sounds"
 PHRASES = (
-    "hat moustache sunglasses",
+    "umbrella sunglasses shoe",
     "moon_astronaut moon_rocket moon_planet",
-    "flower umbrella",
+    "flower skirt",
     "egypt_camel egypt_donkey egypt_palmtree",
     "mouth nose eye eyebrow",
     "moon_earth moon_star moon_moonwalker",
@@ -183,8 +183,7 @@ def guitar_and_band(root: Path) -> Example:
         name="guitar-and-band",
         order=3,
         title="A guitar with its band",
-        summary="Nobody sings here, so an ideal vocal model leaves the vocals silent: hear how much of the lead guitar it "
-        "takes for a voice.",
+        summary="Nobody sings here: the vocals should stay silent, and the band with its lead guitar untouched.",
         model="vocals",
         sample_rate=rate,
         stems={

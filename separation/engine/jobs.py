@@ -11,6 +11,7 @@ visitor. This file knows nothing about models or threads; `engine.workers` does 
     ID/input/FILE            the recording
     ID/references/NAME.EXT   true sources, where the visitor has them
     ID/scratch/              decoded copies, while the job runs
+    ID/original              where the upload lies that goes when the job goes, if it was handed over with one
     ID/preview/ ID/full/     a stage each: TRACK.wav, TRACK.peaks, and stage.json, which is written last
 """
 
@@ -218,6 +219,8 @@ class Job:
 
     def delete(self) -> None:
         """Stop the job and remove everything it holds, the recording included."""
+        with contextlib.suppress(FileNotFoundError):
+            Path((self.folder / "original").read_text(encoding="utf-8")).unlink(missing_ok=True)
         # A running worker opens files by their path: after the rename it can neither find nor make any.
         gone = self.folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
         with contextlib.suppress(FileNotFoundError):
@@ -246,7 +249,13 @@ class JobStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def create(
-        self, source: Path, request: Request, *, references: Mapping[str, Path] | None = None, move: bool = False
+        self,
+        source: Path,
+        request: Request,
+        *,
+        references: Mapping[str, Path] | None = None,
+        move: bool = False,
+        owned: bool = False,
     ) -> Job:
         """A new job, waiting. It is not started: hand it to `Workers.submit`.
 
@@ -255,6 +264,7 @@ class JobStore:
             request: what to do with it; its `references` are set from the argument below.
             references: true sources to hear and score beside the estimates, by name.
             move: take the recording itself instead of a copy.
+            owned: `source` is a visitor's upload: it stays for other jobs, and is deleted with this one.
 
         Raises:
             DiskFull: there is no room for the copies.
@@ -275,6 +285,8 @@ class JobStore:
             for name, path in references.items():
                 (building / "references").mkdir(exist_ok=True)
                 shutil.copyfile(path, building / "references" / f"{name}{path.suffix}")
+            if owned:
+                (building / "original").write_text(str(source.absolute()), encoding="utf-8")
             now = self.clock()
             _write_json(building / "request.json", request.to_dict())
             _write_json(building / "state.json", State(created=now, updated=now).to_dict())

@@ -89,7 +89,7 @@ def permutation_invariant(loss: PairLoss) -> PairLoss:
     def best(reference: Tensor, estimate: Tensor, mixture: Tensor) -> Tensor:
         sources = reference.shape[1]
         pairs = [
-            [loss(reference[:, i], estimate[:, j], mixture).flatten(1).mean(1) for j in range(sources)]
+            [loss(reference[:, i], estimate[:, j], mixture).reshape(len(reference), -1).mean(1) for j in range(sources)]
             for i in range(sources)
         ]
         orders = permutations(range(sources))

@@ -1,3 +1,3 @@
-"""Tensors <-> tensors: the STFT that maskers stand on, and resampling inside the graph of nothing else."""
+"""Tensors <-> tensors: the STFT that maskers stand on."""
 
 from separation.transforms.stft import STFT as STFT

@@ -1,7 +1,7 @@
 """The short-time Fourier transform as a frozen latent, with perfect reconstruction to the sample.
 
-Frames are centred: the signal is extended by reflection-free zeros of half a window on both sides, so that every sample
-is covered by the same number of frames and the inverse needs no edge case.
+Frames are centred: the signal is extended by half a window of zeros on both sides. Fewer frames cover the samples at the
+ends; the inverse divides by the windows that were there, so these come back as exactly as the others.
 """
 
 import torch

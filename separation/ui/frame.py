@@ -23,6 +23,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
+DEFAULT_MODEL = "vocals"
+"""What a first visitor separates with."""
+
 PAGES = (("Separate", "./", ""), ("Models", "./models", "models"))
 """What the header links to: title, address relative to the page's root, route."""
 
@@ -63,21 +66,25 @@ class Services:
     hub: Hub
     examples: Path
 
+    def bundled(self) -> dict[str, Card]:
+        """The cards of the bundled models by name, the default first."""
+        cards = {card.origin.name: card for card in self.hub.bundled()}
+        return dict(sorted(cards.items(), key=lambda entry: entry[0] != DEFAULT_MODEL))
+
     def card(self, name: str) -> Card:
         """The card of a bundled model or of a repository; never of a folder of this machine.
 
         Raises:
             UnknownModel: neither; `separation.errors` has the rest.
         """
-        for card in self.hub.bundled():
-            if card.origin.name == name:
-                return card
+        bundled = self.bundled()
+        if name in bundled:
+            return bundled[name]
         if name.count("/") != 1 or name.startswith((".", "/", "~")) or Path(name).exists():
-            bundled = ", ".join(card.origin.name for card in self.hub.bundled())
             raise UnknownModel(
                 f"Open the model {name}",
                 "it is neither bundled nor a repository",
-                f"Choose one of {bundled}, or write a repository of the Hugging Face Hub as owner/name",
+                f"Choose one of {', '.join(bundled)}, or write a repository of the Hugging Face Hub as owner/name",
             )
         return self.hub.describe(name)
 

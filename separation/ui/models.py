@@ -21,7 +21,7 @@ class ModelsPage:
 
     def build(self) -> None:
         """Put the components into the page that is being built."""
-        cards = "".join(model_card(card, card.origin.name) for card in self._services.hub.bundled())
+        cards = "".join(model_card(card, name) for name, card in self._services.bundled().items())
         gr.HTML(
             f'<div class="earshot-models">{cards}</div>' if cards else quiet("No model is bundled here."),
             apply_default_css=False,

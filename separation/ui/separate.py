@@ -23,9 +23,8 @@ from separation.errors import AudioError, JobError, SeparationError
 from separation.hub import Card
 from separation.ui import gpu
 from separation.ui.examples import Example, cards, credits_list, read_examples
-from separation.ui.frame import Services, clock, quiet, spoken, step, with_toasts
+from separation.ui.frame import DEFAULT_MODEL, Services, clock, quiet, spoken, step, with_toasts
 
-DEFAULT_MODEL = "vocals"
 VOCALS = "vocals"
 """The source that karaoke leaves out."""
 
@@ -95,8 +94,7 @@ class SeparatePage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._examples = {example.id: example for example in read_examples(services.examples)}
-        bundled = {card.origin.name: card for card in services.hub.bundled()}
-        self._cards = dict(sorted(bundled.items(), key=lambda entry: entry[0] != DEFAULT_MODEL))
+        self._cards = services.bundled()
         # On ZeroGPU the GPU is there only inside this call; everywhere else it is an ordinary function.
         self._on_gpu = gpu.with_gpu(self._gpu_seconds)(self._run_here)
 
@@ -117,7 +115,9 @@ class SeparatePage:
                     band, consistency, device = self._settings_controls()
                 with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
                     button = gr.Button("Separate", variant="primary", size="lg", elem_id="earshot-separate")
-                    estimate = gr.HTML(elem_id="earshot-estimate", elem_classes=["earshot-plain"], apply_default_css=False)
+                    estimate = gr.HTML(
+                        elem_id="earshot-estimate", elem_classes=["earshot-plain"], apply_default_css=False
+                    )
         result = self._result()
 
         shown = [chosen, examples, summary, preview]
@@ -145,6 +145,8 @@ class SeparatePage:
             result,
             api_visibility="private",
             show_progress_on=button,
+            # A visitor faster than the network sends ticks of the model before, which Gradio would refuse: `start` checks.
+            preprocess=False,
         )
         if gpu.zero_gpu():
             clicked.success(self._on_gpu, result, None, **private)
@@ -231,7 +233,7 @@ class SeparatePage:
         kept = f"{hours:g} hours" if hours != 1 else "one hour"
         text = (
             f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept}, "
-            "so that you can come back to them, and then deleted. “Delete now” below the tracks deletes them at once. "
+            "so that you can come back to them, and then deleted. “Delete now” below the tracks deletes all of it at once. "
             "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
         )
         examples = list(self._examples.values())
@@ -320,7 +322,9 @@ class SeparatePage:
         if chosen is None:
             raise JobError("Separate", "no recording is chosen", "Choose an example, a file, or record something")
         options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
-        return self._submit(chosen, model, sources, preview, options).id
+        known = self._card(model).sources
+        ticked = [name for name in known if name in sources]
+        return self._submit(chosen, model, ticked or (known if sources else []), float(preview), options).id
 
     # The HTTP interface
 
@@ -418,7 +422,10 @@ class SeparatePage:
             preview_at=preview,
             options=options,
         )
-        job = self._services.store.create(chosen.path, request, references=chosen.references)
+        if not chosen.path.exists():
+            found = "the upload is gone: it was deleted with an earlier separation, or has expired"
+            raise AudioError(f"Separate {chosen.name}", found, "Choose the file again")
+        job = self._services.store.create(chosen.path, request, references=chosen.references, owned=not chosen.example)
         if not gpu.zero_gpu():
             self._services.workers.submit(job)
         return job

@@ -20,10 +20,10 @@ from separation.engine.workers import Workers
 from separation.errors import SeparationError
 from separation.settings import Settings
 from separation.ui import gpu
-from separation.ui.frame import PAGES, Hub, Services, header
+from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header
 from separation.ui.models import ModelsPage
 from separation.ui.routes import routes
-from separation.ui.separate import DEFAULT_MODEL, SeparatePage
+from separation.ui.separate import SeparatePage
 from separation.ui.theme import STYLE, Theme
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
@@ -70,7 +70,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
         The running app; `local_url` is where it answers.
 
     Raises:
-        SystemExit: a setting is wrong, with what to do about it.
+        SystemExit: a setting is wrong or the port is taken, with what to do about it.
     """
     try:
         settings = settings or Settings.from_environment()
@@ -78,21 +78,25 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     except SeparationError as error:
         raise SystemExit(str(error)) from error
     app = build(services)
-    app.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        prevent_thread_lock=True,
-        quiet=True,
-        theme=Theme(),
-        css_paths=STYLE,
-        app_kwargs={"routes": routes(services.store)},
-        ssr_mode=False,
-        show_error=False,
-        max_file_size=f"{settings.max_upload_mb:g}mb",
-        footer_links=[],
-        run_history=False,
-        share=False,
-    )
+    try:
+        app.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=Theme(),
+            css_paths=STYLE,
+            app_kwargs={"routes": routes(services.store)},
+            ssr_mode=False,
+            show_error=False,
+            max_file_size=f"{settings.max_upload_mb:g}mb",
+            footer_links=[],
+            run_history=False,
+            share=False,
+        )
+    except OSError as error:
+        taken = f"Serve the page: port {settings.port} of {settings.host} cannot be used ({error})."
+        raise SystemExit(f"{taken} Stop what uses it, or set EARSHOT_PORT to another port.") from error
     # Only now: a second process on the same port has stopped by itself and has not taken over the first one's jobs.
     services.workers.start(running=not gpu.zero_gpu())
     _log.warning("Earshot answers at %s", app.local_url)
@@ -117,7 +121,7 @@ def devices(wanted: str) -> tuple[str, ...]:
 
 def _calibrate(services: Services) -> None:
     """Time the model that a first visitor uses, so that the page can say how long it will take."""
-    if DEFAULT_MODEL not in {card.origin.name for card in services.hub.bundled()}:
+    if DEFAULT_MODEL not in services.bundled():
         return
     try:
         services.workers.calibrate(DEFAULT_MODEL)

@@ -121,6 +121,14 @@ def test_delete_removes_everything_even_twice(store: JobStore, recording: Path) 
         job.write_state(status="done")
 
 
+def test_an_upload_goes_with_its_job(store: JobStore, recording: Path) -> None:
+    kept, owned = store.create(recording, REQUEST), store.create(recording, REQUEST, owned=True)
+    kept.delete()
+    assert recording.exists()
+    owned.delete()
+    assert not recording.exists()
+
+
 def test_finished_jobs_expire_by_the_clock(tmp_path: Path, recording: Path) -> None:
     now = [1000.0]
     store = JobStore(tmp_path / "jobs", keep_hours=2, clock=lambda: now[0])

@@ -445,6 +445,21 @@ def test_estimates_are_honest_about_what_was_measured(
         workers.estimate("halves", info, device="mps")
 
 
+def test_on_zero_gpu_jobs_run_in_the_calling_thread(tmp_path: Path, store: JobStore) -> None:
+    path = record(tmp_path / "song.wav", 1.0)
+    left = store.create(path, request())
+    workers = Workers(store, Loader(halves=Splitter(0.5, 0.5)), devices=("cpu",))
+    workers.start(running=False)
+    try:
+        error = left.state().error
+        assert error is not None and "restarted" in error["found"]
+        job = store.create(path, request())
+        workers.run(job, "cpu")
+        assert job.state().status == "done"
+    finally:
+        workers.stop()
+
+
 def test_measurements_are_remembered_and_damage_means_measuring_again(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     Calibration(path).put("vocals", "cpu", Speed(0.5, 4.0))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import gradio as gr
@@ -19,7 +20,7 @@ from separation.ui.examples import cards, read_examples
 from separation.ui.frame import toast, with_toasts
 from separation.ui.models import ModelsPage, model_card
 from separation.ui.separate import Chosen, SeparatePage
-from separation.ui.server import build, devices
+from separation.ui.server import build, devices, launch
 
 
 @pytest.fixture
@@ -195,9 +196,22 @@ def test_the_button_makes_a_job_with_everything_that_was_set(
     assert request.references == ("part",)
     everything = page.start(recording, "vocals", ["vocals", "accompaniment"], 0.0, "full", True, "auto")
     assert given.store.get(everything).request.sources is None
+    late = page.start(recording, "speakers", ["vocals"], 0.0, "full", True, "auto")
+    assert given.store.get(late).request.sources is None, "ticks of the model before count for nothing"
     for nothing, sources in ((None, ["vocals"]), (recording, [])):
         with pytest.raises(gr.Error, match=r"no recording is chosen|No source is ticked|No recording"):
             page.start(nothing, "vocals", sources, 0.0, "full", True, "auto")
+
+
+def test_deleting_takes_the_upload_too_and_says_so(page: SeparatePage, given: Services, tmp_path: Path) -> None:
+    recording = chosen(noise(tmp_path / "a.wav", 1.0))
+    given.store.delete(page.start(recording, "vocals", ["vocals"], 0.0, "full", True, "auto"))
+    assert not recording.path.exists()
+    with pytest.raises(gr.Error, match="The upload is gone"):
+        page.start(recording, "vocals", ["vocals"], 0.0, "full", True, "auto")
+    bundled = page._from_example(page._examples["swell"])
+    given.store.delete(page.start(bundled, "vocals", ["vocals"], 0.0, "full", True, "auto"))
+    assert bundled.path.exists()
 
 
 def test_a_model_in_the_address_joins_the_choice(page: SeparatePage) -> None:
@@ -239,6 +253,15 @@ def test_a_folder_called_spaces_is_not_the_package(monkeypatch: pytest.MonkeyPat
 def test_devices_always_end_with_the_cpu() -> None:
     assert devices("cpu") == ("cpu",)
     assert devices("auto")[-1] == "cpu"
+
+
+def test_a_taken_port_is_said_and_no_job_is_touched(given: Services, tmp_path: Path) -> None:
+    with socket() as other:
+        other.bind(("127.0.0.1", given.settings.port))
+        other.listen()
+        with pytest.raises(SystemExit, match=f"port {given.settings.port} .* EARSHOT_PORT"):
+            launch(given.settings, given, block=False)
+    assert not any(thread.is_alive() for thread in given.workers._threads)
 
 
 # The HTTP interface
