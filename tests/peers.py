@@ -9,7 +9,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from separation.models import ConvTasNet
+from separation.models.conv_tasnet import ConvTasNet
 
 BLOCK = ("widen", "activation_in", "norm_in", "depthwise", "activation_out", "norm_out")
 """Names of our layers in the order in which both peers number theirs."""

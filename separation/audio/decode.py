@@ -261,7 +261,8 @@ def _reason(error: Exception) -> str:
         return error.found
     if isinstance(error, (av.error.FFmpegError, OSError)):
         return str(error.strerror)
-    return str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
+    reason = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
+    return "not a format it knows" if "regular file" in reason else reason  # libsndfile's words for any stranger
 
 
 # libsndfile

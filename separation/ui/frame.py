@@ -39,7 +39,8 @@ _MARK = (
 class Hub(Protocol):
     """`separation.hub`, as far as the pages use it."""
 
-    load: Load
+    @property
+    def load(self) -> Load: ...
 
     def bundled(self) -> list[Card]: ...
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separation.models import ConvTasNet
-from separation.models.conv_tasnet import NORM_EPSILON, CumulativeNorm, PReLU, TemporalBlock
+from separation.models.conv_tasnet import NORM_EPSILON, ConvTasNet, CumulativeNorm, PReLU, TemporalBlock
 from tests.peers import asteroid_separate, asteroid_twin, torchaudio_twin
 
 TINY: dict[str, Any] = {

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from separation.errors import ConfigError
-from separation.models import UNet, build
+from separation.models import build
+from separation.models.unet import UNet
 
 TINY: dict[str, Any] = {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [3, 4, 5], "hidden": 6}
 

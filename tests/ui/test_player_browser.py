@@ -495,7 +495,7 @@ def test_failure_is_told_in_three_parts(open_page: Any, store: JobStore, tmp_pat
 def test_a_deleted_job_says_so(open_page: Any, store: JobStore, tmp_path: Path) -> None:
     job = done_job(store, tmp_path, 3)
     page = ready(open_page(job, allow="404"))
-    page.get_by_role("button", name="Delete now").click()
+    page.get_by_role("button", name="Delete my audio now").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("not here any more")
     assert not job.folder.exists()

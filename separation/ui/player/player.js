@@ -1054,7 +1054,7 @@ const TEMPLATE = `
         <button type="button" class="button all" disabled aria-haspopup="menu">${icon("download")}Download all (zip)</button>
         <button type="button" class="button mix" disabled aria-haspopup="menu">${icon("download")}Download the mix as it is set now</button>
         <p class="notice" role="status" aria-live="polite"></p>
-        <button type="button" class="button quiet delete" hidden>Delete now</button>
+        <button type="button" class="button quiet delete" hidden>Delete my audio now</button>
       </div>
       <ul class="notes"></ul>
     </footer>
