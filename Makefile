@@ -1,10 +1,10 @@
 # `make run` and `make test` are all that is needed; `make` alone lists the rest.
 
 PYTHON_IN_VENV := .venv/bin/python
-TOGETHER := requirements.txt requirements-dev.txt
+TOGETHER := requirements.txt requirements-dev.txt requirements-peers.txt
 # Nothing here may phone home, and a test must not depend on how many cores a machine has.
 QUIET := GRADIO_ANALYTICS_ENABLED=False HF_HUB_DISABLE_TELEMETRY=1
-TESTING := $(QUIET) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2
+TESTING := $(QUIET) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 
 .PHONY: help run test check bench gpu screenshots space results clean environment together chromium
 

@@ -17,7 +17,8 @@ settings       one frozen object from the environment
 ui             the pages and the player; the only room that knows Gradio
 cli            earshot ...
 
-`separation.load("vocals")` gives a ready model, `separation.separate(model, signal)` its stems. Importing this package loads no torch.
+`separation.load("vocals")` gives a ready model, `separation.separate(model, signal)` its stems.
+Importing this package loads no torch.
 """
 
 from typing import TYPE_CHECKING, Any

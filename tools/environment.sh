@@ -54,10 +54,17 @@ fi
 if ! cat "$@" pyproject.toml | cmp -s - "$stamp"; then
     say "Installing $* into $venv: several minutes and about 6 GB the first time."
     touch "$unfinished"
-    options=
-    for file in "$@"; do options="$options -r $file"; done
+    options= peers=
+    for file in "$@"; do
+        case $file in
+        *peers*) peers="$peers -r $file" ;; # what these ask for beside themselves would replace half of ours
+        *) options="$options -r $file" ;;
+        esac
+    done
     # shellcheck disable=SC2086  (the options are meant to be split)
     "$python" -m pip install --quiet --disable-pip-version-check $options
+    # shellcheck disable=SC2086
+    [ -z "$peers" ] || "$python" -m pip install --quiet --disable-pip-version-check --no-deps $peers
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cat "$@" pyproject.toml >"$stamp"
     rm "$unfinished"

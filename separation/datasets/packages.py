@@ -72,7 +72,7 @@ def read_prompts(root: Path) -> dict[str, list[Track]]:
                 name=f"{package}/{path.stem}",
                 stems={"speech": path},
                 material=frozenset({f"speaker:{package}"}),
-                labels={"speaker": f"prompts:{package}", "median_f0_hz": "120" if "_m_" in folder else "200"},
+                labels={"speaker": f"prompts:{package}", "voice": "low" if "_m_" in folder else "high"},
             )
             for path in audio_files(root / folder)
             if path.stem not in NOT_SPEECH and "silence" not in path.parts and path.stat().st_size > HEADER_ONLY

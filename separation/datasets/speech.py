@@ -1,14 +1,17 @@
 """Speech by many speakers, one file an utterance.
 
 Two layouts: LibriSpeech as ``PART/[SPEAKER/]SPEAKER-CHAPTER-UTTERANCE.EXT`` (Panayotov et al., ICASSP 2015), and one
-folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002). An ``utterances.csv`` with ``utterance,median_f0_hz`` is
-read if it is there: recipes use it to pair low with high voices.
+folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002, whose women are named F…, men M…). An ``utterances.csv`` with
+``utterance,median_f0_hz`` is read if it is there: recipes use it to pair low with high voices.
 """
 
 import csv
 from pathlib import Path
 
 from separation.datasets.tracks import Track, audio_files, refuse
+
+HIGH_HZ = 165.0  # most women's median is above, most men's below
+NAMED = {"F": "high", "M": "low"}
 
 
 def read_librispeech(folder: Path) -> dict[str, list[Track]]:
@@ -17,7 +20,7 @@ def read_librispeech(folder: Path) -> dict[str, list[Track]]:
     parts: dict[str, list[Track]] = {}
     for path in audio_files(folder):
         part, speaker = path.relative_to(folder).parts[0], path.stem.split("-")[0]
-        parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, f0.get(path.stem, "")))
+        parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, _voice(f0.get(path.stem, ""))))
     if not parts:
         refuse(folder, "LibriSpeech (PART/SPEAKER-CHAPTER-UTTERANCE.EXT)", ["no utterance was found"])
     return parts
@@ -26,7 +29,7 @@ def read_librispeech(folder: Path) -> dict[str, list[Track]]:
 def read_speakers(folder: Path, corpus: str) -> dict[str, list[Track]]:
     """``{speaker: tracks}`` from one folder a speaker."""
     speakers = {
-        sub.name: [_track(f"{corpus}:{sub.name}", path, "") for path in audio_files(sub)]
+        sub.name: [_track(f"{corpus}:{sub.name}", path, NAMED.get(sub.name[0], "")) for path in audio_files(sub)]
         for sub in sorted(p for p in folder.glob("*") if p.is_dir())
     }
     speakers = {name: tracks for name, tracks in speakers.items() if tracks}
@@ -35,13 +38,17 @@ def read_speakers(folder: Path, corpus: str) -> dict[str, list[Track]]:
     return speakers
 
 
-def _track(speaker: str, path: Path, median_f0_hz: str) -> Track:
+def _track(speaker: str, path: Path, voice: str) -> Track:
     return Track(
         name=f"{speaker}/{path.stem}",
         stems={"speech": path},
         material=frozenset({f"speaker:{speaker}"}),
-        labels={"speaker": speaker, "median_f0_hz": median_f0_hz},
+        labels={"speaker": speaker, "voice": voice},
     )
+
+
+def _voice(median_f0_hz: str) -> str:
+    return "" if not median_f0_hz else "high" if float(median_f0_hz) > HIGH_HZ else "low"
 
 
 def _median_f0(table: Path) -> dict[str, str]:

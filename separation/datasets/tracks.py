@@ -22,7 +22,7 @@ class Track:
         name: unique in its data set.
         stems: what it is made of, by name; the mixture is their plain sum unless ``"mixture"`` is among them.
         material: everything that must not be on both sides of a split, e.g. ``{"singer:amy", "backing:amy_4"}``.
-        labels: further facts a recipe may use, e.g. ``{"median_f0_hz": "201.4"}``.
+        labels: further facts a recipe may use, e.g. ``{"voice": "high"}``.
     """
 
     name: str

@@ -75,6 +75,13 @@ def train(
     paths = Paths(output)
     _claim(paths, recipe)
     training, validation = DATA[recipe.data](recipe, data, output.parent / "cache")
+    outputs = recipe.arguments.get("sources", training.sources)
+    if list(training.sources) != list(outputs):
+        raise DataError(
+            f"Train {recipe.name}",
+            f"the mixtures are made of {', '.join(training.sources)}, the model gives {', '.join(outputs)}",
+            "Name the model's sources as the mixer does, in the same order",
+        )
     return Run(recipe, training, validation, paths, device=device, initial=initial, report=report).go()
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -109,7 +110,7 @@ class SpeakerMixer:
     """Two people at once.
 
     Args:
-        speech: speakers (stem ``speech``, label ``median_f0_hz``).
+        speech: speakers (stem ``speech``, label ``voice``: high, low, or empty where it is not known).
         length: samples of an example.
         high_low: share of pairs made of one high and one low voice; the rest are any two speakers.
     """
@@ -119,7 +120,6 @@ class SpeakerMixer:
     sources: tuple[str, ...] = ("speaker 1", "speaker 2")
     high_low: float = 0.6
     level_db: float = 5.0
-    threshold_hz: float = 165.0
 
     def __post_init__(self) -> None:
         if len(self.speech.groups) < 2:
@@ -130,22 +130,18 @@ class SpeakerMixer:
     def example(self, seed: int, step: int, index: int) -> Audio:
         rng = np.random.default_rng([seed, step, index])
         speakers = list(self.speech.groups)
-        high = self._high()
         first = speakers[int(rng.integers(len(speakers)))]
         others = [s for s in speakers if s != first]
         if rng.random() < self.high_low:
-            others = [s for s in others if high[s] != high[first]] or others
+            others = [s for s in others if self._voices[s] != self._voices[first]] or others
         second = others[int(rng.integers(len(others)))]
         voices = [draw(self.speech, "speech", rng, self.length, speed=0.5, group=g) for g in (first, second)]
         level_db = rng.uniform(-self.level_db, self.level_db)
         return normalise(np.stack([_level(voices[0]), _level(voices[1]) * np.float32(10 ** (level_db / 20))]), rng)
 
-    def _high(self) -> Mapping[str, bool]:
-        def median(group: str) -> float:
-            known = [float(f) for i in self.speech.groups[group] if (f := self.speech.labels[i].get("median_f0_hz"))]
-            return float(np.median(known)) if known else 0.0
-
-        return {group: median(group) > self.threshold_hz for group in self.speech.groups}
+    @cached_property
+    def _voices(self) -> Mapping[str, str]:
+        return {group: self.speech.labels[members[0]].get("voice", "") for group, members in self.speech.groups.items()}
 
 
 def draw(

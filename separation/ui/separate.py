@@ -233,7 +233,7 @@ class SeparatePage:
         kept = f"{hours:g} hours" if hours != 1 else "one hour"
         text = (
             f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept}, "
-            "so that you can come back to them, and then deleted. “Delete my audio now” below the tracks deletes all of it at once. "
+            "so that you can come back to them, and then deleted. “Delete my audio now” below the tracks deletes it at once. "
             "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
         )
         examples = list(self._examples.values())

@@ -95,14 +95,14 @@ def test_librispeech_is_read_by_part_and_speaker(tmp_path: Path) -> None:
     first, second = parts["train"][:2]
     assert first.stems == {"speech": tmp_path / "train" / "19-198-0000.wav"}
     assert first.material == {"speaker:librispeech:19"}
-    assert first.labels == {"speaker": "librispeech:19", "median_f0_hz": "210.5"}
-    assert second.labels["median_f0_hz"] == "", "unknown stays unknown"
+    assert first.labels == {"speaker": "librispeech:19", "voice": "high"}
+    assert second.labels["voice"] == "", "unknown stays unknown"
 
 
 def test_librispeech_may_have_a_folder_a_speaker_and_no_table(tmp_path: Path) -> None:
     wav(tmp_path / "train" / "19" / "19-198-0000.flac")
     (track,) = speech.read_librispeech(tmp_path)["train"]
-    assert track.labels == {"speaker": "librispeech:19", "median_f0_hz": ""}
+    assert track.labels == {"speaker": "librispeech:19", "voice": ""}
 
 
 def test_a_folder_a_speaker(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_prompts_have_a_voice_and_leave_out_what_is_not_speech(tmp_path: Path) -
         "asterisk-core-sounds-it-wav/1",
         "asterisk-core-sounds-it-wav/welcome",
     ]
-    medians = {voice: {t.labels["median_f0_hz"] for t in tracks} for voice, tracks in voices.items()}
-    assert medians["it_IT_m_Carlo"] == {"120"}
-    assert medians["fr_CA_f_June"] == {"200"}
+    heights = {voice: {t.labels["voice"] for t in tracks} for voice, tracks in voices.items()}
+    assert heights["it_IT_m_Carlo"] == {"low"}
+    assert heights["fr_CA_f_June"] == {"high"}
     assert len({t.labels["speaker"] for tracks in voices.values() for t in tracks}) == 4
 
 

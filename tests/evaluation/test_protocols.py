@@ -93,7 +93,11 @@ def test_speaker_pairs_take_the_better_order(tmp_path, rng, monkeypatch):
         for i in range(2):
             write(tmp_path / "tsp" / name / f"{i}.wav", 0.1 * rng.standard_normal(8000), 8000)
     for speaker in ("367", "2609"):
-        write(tmp_path / "librispeech/validation" / speaker / f"{speaker}-1-0000.wav", 0.1 * rng.standard_normal(8000), 8000)
+        write(
+            tmp_path / "librispeech/validation" / speaker / f"{speaker}-1-0000.wav",
+            0.1 * rng.standard_normal(8000),
+            8000,
+        )
     parts: list[np.ndarray] = []
     at_level = protocols._at_level
     monkeypatch.setattr(protocols, "_at_level", lambda x: parts.append(at_level(x)) or parts[-1])
@@ -101,7 +105,9 @@ def test_speaker_pairs_take_the_better_order(tmp_path, rng, monkeypatch):
     def swapped(model, signal, options):
         second, first = parts[-1], parts[-2]
         noisy = {"speaker 1": second, "speaker 2": first}
-        return {name: protocols.Signal((x + 0.01 * rng.standard_normal(x.size))[None], 8000) for name, x in noisy.items()}
+        return {
+            name: protocols.Signal((x + 0.01 * rng.standard_normal(x.size))[None], 8000) for name, x in noisy.items()
+        }
 
     monkeypatch.setattr(protocols, "separate", swapped)
     rows = speaker_pairs(Perfect([]), tmp_path)

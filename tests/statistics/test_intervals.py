@@ -41,9 +41,7 @@ def test_one_cluster_has_no_interval():
     assert np.isnan(cluster_bootstrap([1.0, 2.0], ["a", "a"]).low)
 
 
-@pytest.mark.parametrize(
-    ("values", "clusters"), [([], []), ([1.0], ["a", "b"]), ([float("nan"), 1.0], ["a", "b"])]
-)
+@pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0], ["a", "b"]), ([float("nan"), 1.0], ["a", "b"])])
 def test_bad_input_is_refused(values, clusters):
     with pytest.raises(ValueError, match=r"values|finite"):
         cluster_bootstrap(values, clusters)

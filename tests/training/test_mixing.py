@@ -18,7 +18,7 @@ from separation.training.pools import Pool
 LENGTH = 4000
 EXAMPLE = (1, 2, 5)  # seed, step, index
 FUZZED = 400
-PITCH = ({"median_f0_hz": "110"}, {"median_f0_hz": "210"})
+PITCH = ({"voice": "low"}, {"voice": "high"})
 
 
 def ragged(*stems: str, seed: int = 0) -> Pool:
@@ -197,7 +197,7 @@ def test_two_different_people_talk_and_the_declared_share_are_high_and_low(
 
 def test_where_all_voices_are_low_any_two_talk() -> None:
     recordings = dense(3, "speech")
-    alike = Pool(recordings.stems, recordings.groups, [{"median_f0_hz": ""}] * 3)
+    alike = Pool(recordings.stems, recordings.groups, [{"voice": ""}] * 3)
     assert np.isfinite(SpeakerMixer(alike, LENGTH, high_low=1.0).example(0, 0, 0)).all()
 
 

@@ -1,0 +1,51 @@
+"""A run -> a model folder that the hub loads, with an honest card."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from separation.errors import DataError
+from separation.hub import load
+from separation.models import build
+from separation.training.export import CARDS, export
+from separation.training.recipes import RECIPES
+
+TINY = dict(sources=["vocals", "accompaniment"], sample_rate=8000, n_fft=64, hop_length=16, channels=[2, 2], hidden=4)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recipe = RECIPES["vocals"].with_changes(arguments=TINY, batch=3, length=8000)
+    (folder / "recipe.json").write_text(json.dumps({"recipe": recipe.to_dict(), "commit": "abc1234"}))
+    (folder / "log.jsonl").write_text('{"step": 50, "seconds": 1.0}\n{"step": 100, "seconds": 2.0}\n')
+    torch.manual_seed(0)
+    save_file(build("unet", TINY).state_dict(), folder / "best.safetensors")
+    return folder
+
+
+def test_the_folder_loads_and_says_where_it_comes_from(run, tmp_path):
+    card = export(run, tmp_path / "vocals")
+    assert card.training is not None
+    assert card.training.commit == "abc1234"
+    assert card.training.seconds_of_audio == 100 * 3 * 8000 / 8000
+    assert card.scores == ()  # measured by another command
+    loaded = load(tmp_path / "vocals")
+    x = torch.randn(1, 1, 4000)
+    with torch.no_grad():
+        assert loaded.separate(x)[0].shape == (1, 2, 1, 4000)
+    assert (tmp_path / "vocals" / "model.safetensors").stat().st_mode & 0o044  # others may read it
+
+
+def test_every_recipe_has_a_card_text():
+    assert set(CARDS) == set(RECIPES)
+
+
+@pytest.mark.parametrize("missing", ["recipe.json", "best.safetensors"])
+def test_a_folder_that_is_no_run_is_refused(run, tmp_path, missing):
+    (run / missing).unlink()
+    with pytest.raises(DataError, match=missing):
+        export(run, tmp_path / "out")
