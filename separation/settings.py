@@ -10,7 +10,7 @@ room looks at the environment.
 | `EARSHOT_MAX_UPLOAD_MB` | 2000 | largest file that may be uploaded, in millions of bytes |
 | `EARSHOT_MAX_MINUTES` | 120 | longest recording that the page separates, in minutes |
 | `EARSHOT_CPU_WORKERS` | 1 | jobs that run at once on the CPU |
-| `EARSHOT_HOST` | 127.0.0.1 | address to listen on; 0.0.0.0 for the whole network. `GRADIO_SERVER_NAME` counts where it is not set |
+| `EARSHOT_HOST` | 127.0.0.1 | address to listen on; 0.0.0.0 for the whole network. Else `GRADIO_SERVER_NAME` counts |
 | `EARSHOT_PORT` | 7860 | port the page listens on |
 | `EARSHOT_DEVICE` | auto | `auto`, `cpu`, `cuda`, `cuda:N` or `mps` |
 """

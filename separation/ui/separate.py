@@ -284,7 +284,11 @@ class SeparatePage:
         """What the button will take, in words."""
         if chosen is None or not model:
             return quiet("Choose a recording first.")
-        estimate = self._services.workers.estimate(model, chosen.info, device=device)
+        workers = self._services.workers
+        estimate = workers.estimate(model, chosen.info, device=device)
+        if not estimate.calibrated and model in self._cards and not gpu.zero_gpu():
+            workers.calibrate(model, device)  # bundled models are small: a moment here, and the figure is measured
+            estimate = workers.estimate(model, chosen.info, device=device)
         preview = f" A {PREVIEW:.0f} s preview comes first." if _previewed(chosen) else ""
         if not estimate.calibrated:
             return quiet(
