@@ -62,7 +62,8 @@ def vocals_mir1k(model: Separator, data: Path, *, progress: Callable[[str], None
         songs.append(track.labels["song"])
         lengths.append(float(voice.size))
         _say(progress, f"{track.name}: {gains[-1]:.2f} dB")
-    about = f"MIR-1K, {', '.join(mir1k.TEST_SINGERS)} without {', '.join(sorted(mir1k.LEFT_OUT))}, 0 dB"
+    left_out = [song for song in sorted(mir1k.LEFT_OUT) if song.split("_")[0] in mir1k.TEST_SINGERS]
+    about = f"MIR-1K, {' and '.join(mir1k.TEST_SINGERS)} without {', '.join(left_out)}, 0 dB"
     return [
         _row("singing over karaoke music", "GNSDR (BSS-eval v3)", gains, songs, about, "songs", lengths),
         _row("singing over karaoke music", "SI-SDRi", input_gains, songs, about, "songs"),

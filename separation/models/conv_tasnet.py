@@ -85,7 +85,7 @@ class ConvTasNet(nn.Module):
         self.hop_length = kernel // 2
         self.encoder = nn.Conv1d(1, basis, kernel, stride=self.hop_length, padding=self.hop_length, bias=False)
         self.norm = _norm(basis, causal)
-        self.enter = nn.Conv1d(basis, bottleneck, 1)
+        self.enter = Pointwise(basis, bottleneck)
         count = blocks * repeats
         self.tcn = nn.ModuleList(
             # the last block's residual feeds nothing when masks come from skips
@@ -95,7 +95,7 @@ class ConvTasNet(nn.Module):
             for i in range(count)
         )
         self.activation = PReLU()
-        self.leave = nn.Conv1d(skip or bottleneck, len(sources) * basis, 1)
+        self.leave = Pointwise(skip or bottleneck, len(sources) * basis)
         self.decoder = nn.ConvTranspose1d(basis, 1, kernel, stride=self.hop_length, padding=self.hop_length, bias=False)
 
     @property
@@ -163,12 +163,12 @@ class TemporalBlock(nn.Module):
         reach = (width - 1) * dilation
         self.dilation = dilation
         self.padding = (reach, 0) if causal else (reach // 2, reach // 2)
-        self.widen = nn.Conv1d(channels, hidden, 1)
+        self.widen = Pointwise(channels, hidden)
         self.activation_in, self.norm_in = PReLU(), _norm(hidden, causal)
         self.depthwise = nn.Conv1d(hidden, hidden, width, dilation=dilation, groups=hidden)
         self.activation_out, self.norm_out = PReLU(), _norm(hidden, causal)
-        self.residual = nn.Conv1d(hidden, channels, 1) if residual else None
-        self.skip = nn.Conv1d(hidden, skip, 1) if skip else None
+        self.residual = Pointwise(hidden, channels) if residual else None
+        self.skip = Pointwise(hidden, skip) if skip else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         h = self.norm_in(self.activation_in(self.widen(x)))
@@ -186,6 +186,19 @@ class TemporalBlock(nn.Module):
             start = tap * self.dilation
             out = torch.addcmul(out, padded[..., start : start + frames], weight[..., tap])
         return out
+
+
+class Pointwise(nn.Conv1d):
+    """A 1x1 convolution; at inference one matrix product, which for a batch of one on a CPU is up to twice as fast."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        assert self.bias is not None
+        return torch.baddbmm(self.bias.unsqueeze(-1), self.weight[..., 0].expand(len(x), -1, -1), x)
 
 
 class PReLU(nn.PReLU):
