@@ -129,14 +129,19 @@ class ConvTasNet(nn.Module):
 
     def separator(self, h: Tensor) -> Tensor:
         """Latent ``[B, N, K]`` -> mask logits ``[B, S N, K]`` (section II-C)."""
+        frames = h.shape[-1]
         h = self.enter(self.norm(h))
+        quick = _quick(h) and not self.arguments["causal"]
+        if quick:  # rows that start on a cache line make the products up to 1.5 times faster
+            h = nn.functional.pad(h, (0, -frames % FRAMES_MULTIPLE))
         total: Tensor | None = None
         for block in self.tcn:
-            h, skip = block(h)
+            assert isinstance(block, TemporalBlock)
+            h, skip = block.infer(h, frames) if quick else block(h)
             if skip is not None:
                 total = skip if total is None else total + skip
         logits: Tensor = self.leave(self.activation(h if total is None else total))
-        return logits.float()
+        return logits[..., :frames].float()
 
     def decode(self, latents: Tensor, length: int) -> Tensor:
         lead = latents.shape[:-2]
@@ -176,15 +181,42 @@ class TemporalBlock(nn.Module):
         skip = self.skip(h) if self.skip is not None else None
         return (x + self.residual(h) if self.residual is not None else x), skip
 
+    @torch.no_grad()
+    def infer(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
+        """`forward` for CPUs without gradients: the same numbers with half the passes over memory.
+
+        ``[B, bottleneck, K]``, of which only the first `frames` frames count: the rest is padding, which takes part in no
+        statistic and reaches no frame before it. The norms become a scale and a shift; the second one goes into the
+        weights of the 1x1 convolutions, which are one product.
+        """
+        h = nn.functional.leaky_relu_(self.widen(x), self.activation_in.weight.item())
+        scale, shift = scale_and_shift(self.norm_in, h, frames)
+        before, after = self.padding
+        padded = h.new_empty(*h.shape[:-1], before + h.shape[-1] + after)
+        torch.addcmul(shift, h, scale, out=padded[..., before : before + h.shape[-1]])
+        padded[..., :before] = 0
+        padded[..., before + frames :] = 0
+        h = nn.functional.leaky_relu_(self.taps(padded, h.shape[-1]), self.activation_out.weight.item())
+        scale, shift = scale_and_shift(self.norm_out, h, frames)
+        heads = [head for head in (self.residual, self.skip) if head is not None]
+        weight = torch.cat([head.weight for head in heads])[..., 0]
+        bias = torch.cat([head.bias for head in heads if head.bias is not None])
+        out = torch.baddbmm(bias.unsqueeze(-1) + weight @ shift, weight * scale.mT, h)
+        parts = list(torch.split(out, [head.out_channels for head in heads], 1))
+        return (x + parts.pop(0) if self.residual is not None else x), (parts[0] if parts else None)
+
     def convolve(self, h: Tensor) -> Tensor:
-        """The depthwise convolution as one multiply-add a tap: the same numbers, twice as fast to train on CPUs."""
-        frames, padded = h.shape[-1], nn.functional.pad(h, self.padding)
-        weight, bias = self.depthwise.weight.to(h.dtype), self.depthwise.bias
+        """The depthwise convolution."""
+        return self.taps(nn.functional.pad(h, self.padding), h.shape[-1])
+
+    def taps(self, padded: Tensor, frames: int) -> Tensor:
+        """One multiply-add a tap: the numbers of PyTorch's depthwise convolution, twice as fast to train on CPUs."""
+        weight, bias = self.depthwise.weight.to(padded.dtype), self.depthwise.bias
         assert bias is not None
-        out = bias.to(h.dtype).unsqueeze(-1)
-        for tap in range(weight.shape[-1]):
+        out = torch.addcmul(bias.to(padded.dtype).unsqueeze(-1), padded[..., :frames], weight[..., 0])
+        for tap in range(1, weight.shape[-1]):
             start = tap * self.dilation
-            out = torch.addcmul(out, padded[..., start : start + frames], weight[..., tap])
+            out.addcmul_(padded[..., start : start + frames], weight[..., tap])
         return out
 
 
@@ -199,6 +231,22 @@ class Pointwise(nn.Conv1d):
             return super().forward(x)
         assert self.bias is not None
         return torch.baddbmm(self.bias.unsqueeze(-1), self.weight[..., 0].expand(len(x), -1, -1), x)
+
+
+def scale_and_shift(norm: nn.Module, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Global layer norm of ``[B, C, K]`` over its first `frames` frames as ``scale x + shift``, each ``[B, C, 1]``.
+
+    Sets the other frames of `x` to zero, so that sums over all are sums over these.
+    """
+    assert isinstance(norm, nn.GroupNorm)
+    x[..., frames:] = 0
+    count = x.shape[1] * frames
+    mean = x.sum((1, 2)) / count
+    # By channel first: one float32 sum over millions of squares would lose digits.
+    square = torch.linalg.vector_norm(x, dim=-1).square().sum(1) / count
+    inverse = torch.rsqrt((square - mean.square()).clamp_min(0) + norm.eps)
+    scale = norm.weight * inverse.unsqueeze(1)
+    return scale.unsqueeze(-1), (norm.bias - mean.unsqueeze(1) * scale).unsqueeze(-1)
 
 
 class PReLU(nn.PReLU):
@@ -225,6 +273,10 @@ class CumulativeNorm(nn.Module):
         square = x64.square().sum(1, keepdim=True).cumsum(-1) / count
         deviation = (square - mean.square()).clamp_min(0).add(NORM_EPSILON).sqrt()
         return ((x64 - mean) / deviation).to(x.dtype) * self.weight + self.bias
+
+
+def _quick(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
 
 
 def _norm(channels: int, causal: bool) -> nn.Module:
