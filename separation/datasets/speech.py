@@ -7,6 +7,7 @@ folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002, whose women are na
 
 import csv
 from pathlib import Path
+from statistics import median
 
 from separation.datasets.tracks import Track, audio_files, refuse
 
@@ -16,11 +17,11 @@ NAMED = {"F": "high", "M": "low"}
 
 def read_librispeech(folder: Path) -> dict[str, list[Track]]:
     """``{part: tracks}``; each track has the one stem ``speech`` and the speaker as its material."""
-    f0 = _median_f0(folder / "utterances.csv")
+    voices = _voices(folder / "utterances.csv")
     parts: dict[str, list[Track]] = {}
     for path in audio_files(folder):
         part, speaker = path.relative_to(folder).parts[0], path.stem.split("-")[0]
-        parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, _voice(f0.get(path.stem, ""))))
+        parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, voices.get(speaker, "")))
     if not parts:
         refuse(folder, "LibriSpeech (PART/SPEAKER-CHAPTER-UTTERANCE.EXT)", ["no utterance was found"])
     return parts
@@ -47,12 +48,14 @@ def _track(speaker: str, path: Path, voice: str) -> Track:
     )
 
 
-def _voice(median_f0_hz: str) -> str:
-    return "" if not median_f0_hz else "high" if float(median_f0_hz) > HIGH_HZ else "low"
-
-
-def _median_f0(table: Path) -> dict[str, str]:
+def _voices(table: Path) -> dict[str, str]:
+    """``{speaker: high or low}`` by the median over the speaker's utterances, of which a single one can mislead."""
     if not table.is_file():
         return {}
+    f0_hz: dict[str, list[float]] = {}
     with table.open(newline="") as file:
-        return {row["utterance"]: row["median_f0_hz"] for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            if not row["median_f0_hz"]:  # nothing voiced was found in it
+                continue
+            f0_hz.setdefault(row["utterance"].split("-")[0], []).append(float(row["median_f0_hz"]))
+    return {speaker: "high" if median(values) > HIGH_HZ else "low" for speaker, values in f0_hz.items()}
