@@ -42,6 +42,8 @@ class ConvTasNet(nn.Module):
         encoder_relu: ReLU after the encoder (the paper's best model has none).
         permutation_invariant: the order of the sources is arbitrary (speakers), not learned (instruments).
         segment, context: seconds, see `Spec`.
+        gains: one constant factor a source, applied to the outputs: a loss such as SI-SDR leaves their level and sign open
+            (see `training.levels`). None for 1.
 
     Shape:
         `encode`: ``[B, C, T]`` -> ``[B, C, N, K]``; `masks`: -> ``[B, S, 1, N, K]``.
@@ -68,6 +70,7 @@ class ConvTasNet(nn.Module):
         permutation_invariant: bool = True,
         segment: float = 8.0,
         context: float = 1.0,
+        gains: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.arguments: dict[str, Any] = {
@@ -75,6 +78,7 @@ class ConvTasNet(nn.Module):
             "bottleneck": bottleneck, "hidden": hidden, "skip": skip, "width": width, "blocks": blocks,
             "repeats": repeats, "causal": causal, "mask": mask, "encoder_relu": encoder_relu,
             "permutation_invariant": permutation_invariant, "segment": segment, "context": context,
+            "gains": None if gains is None else list(gains),
         }  # fmt: skip
         if kernel < 2 or kernel % 2:
             raise ValueError(f"the basis functions overlap by half, so their length must be even, not {kernel}")
@@ -82,6 +86,8 @@ class ConvTasNet(nn.Module):
             raise ValueError(f"depthwise kernels must be odd to stay aligned, not {width}")
         if mask not in ("softmax", "sigmoid", "relu"):
             raise ValueError(f"masks by {mask!r} are not known; use softmax, sigmoid or relu")
+        if gains is not None and len(gains) != len(sources):
+            raise ValueError(f"{len(gains)} gains for {len(sources)} sources; give one a source, or none")
         self.hop_length = kernel // 2
         self.encoder = nn.Conv1d(1, basis, kernel, stride=self.hop_length, padding=self.hop_length, bias=False)
         self.norm = _norm(basis, causal)
@@ -149,7 +155,8 @@ class ConvTasNet(nn.Module):
         return x[..., :length].reshape(*lead, length)
 
     def refine(self, stems: Tensor, mixture: Tensor) -> Tensor:
-        return stems
+        gains = self.arguments["gains"]
+        return stems if gains is None else stems * stems.new_tensor(gains).view(-1, 1, 1)
 
     def separate(self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> tuple[Tensor, State]:
         return separate_by_masks(self, mixture, side, state), None

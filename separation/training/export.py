@@ -5,7 +5,7 @@ Scores are not written here: they come from `python -m benchmarks.results`, whic
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors.torch import load_file
 
@@ -78,6 +78,9 @@ def export(run: Path, output: Path) -> Card:
             f"Export the run in {run}", f"there is no card text for {recipe['name']!r}", "Add one to training/export.py"
         )
     model = build(recipe["architecture"], recipe["arguments"])
+    if "gains" in cast(dict[str, Any], model.arguments):
+        gains = json.loads((run / "gains.json").read_text())["gains"]
+        model = build(recipe["architecture"], {**recipe["arguments"], "gains": gains})
     model.load_state_dict(load_file(weights))
     training = dict(recipe=recipe, commit=saved["commit"], seconds_of_audio=_seconds_of_audio(run, recipe))
     return save(

@@ -1,8 +1,9 @@
 """The training loop, on `accelerate`: resumable, averaged, logged.
 
 A run is a folder: ``recipe.json``, ``log.jsonl`` (a line a report), ``state.pt`` (everything needed to go on) and
-``best.safetensors`` (averaged weights, best by validation). Killing it at any moment loses at most the steps since the
-last state; on the CPU going on gives the same weights as never having stopped.
+``best.safetensors`` (averaged weights, best by validation) with ``gains.json`` (their outputs' levels, see `levels`).
+Killing it at any moment loses at most the steps since the last state; on the CPU going on gives the same weights as never
+having stopped.
 """
 
 import json
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from separation.errors import DataError
 from separation.models import build
 from separation.training import losses
+from separation.training.levels import fit_gains
 from separation.training.mixing import Mixer
 from separation.training.recipes import DATA, Recipe
 
@@ -52,6 +54,10 @@ class Paths:
     @property
     def best(self) -> Path:
         return self.folder / "best.safetensors"
+
+    @property
+    def gains(self) -> Path:
+        return self.folder / "gains.json"
 
 
 def train(
@@ -204,8 +210,14 @@ class Run:
         if score > self.best:
             self.best = score
             _write_weights(self.average, self.paths.best)
+            self._write_gains()
         error = float(np.std(scores) / np.sqrt(len(scores)))
         self._log(event="validate", si_sdr_gain_db=score, standard_error=error, best=self.best)
+
+    def _write_gains(self) -> None:
+        examples = self.recipe.validation_examples
+        gains = fit_gains(self.average, self.validation, examples, seed=VALIDATION_SEED, device=self.accelerator.device)
+        self.paths.gains.write_text(json.dumps({"step": self.step, "gains": gains}) + "\n")
 
     def _save(self) -> None:
         state = {

@@ -49,3 +49,17 @@ def test_a_folder_that_is_no_run_is_refused(run, tmp_path, missing):
     (run / missing).unlink()
     with pytest.raises(DataError, match=missing):
         export(run, tmp_path / "out")
+
+
+def test_the_levels_that_were_fitted_go_into_the_model(tmp_path):
+    small = dict(basis=8, kernel=4, bottleneck=4, hidden=4, skip=0, blocks=2, repeats=1)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recipe = RECIPES["speakers"].with_changes(arguments={**small, "sample_rate": 8000})
+    (folder / "recipe.json").write_text(json.dumps({"recipe": recipe.to_dict(), "commit": None}))
+    (folder / "gains.json").write_text('{"step": 1, "gains": [0.5, -2.0]}')
+    (folder / "log.jsonl").write_text('{"step": 1, "seconds": 1.0}\n')
+    save_file(build("conv_tasnet", small).state_dict(), folder / "best.safetensors")
+    card = export(folder, tmp_path / "speakers")
+    assert card.arguments["gains"] == [0.5, -2.0]
+    assert load(tmp_path / "speakers").arguments["gains"] == [0.5, -2.0]

@@ -294,7 +294,7 @@ def test_a_run_folder_says_what_made_it(tmp_path: Path) -> None:
     best = train(UNET, tmp_path, tmp_path / "run", device="cpu")
     assert best == tmp_path / "run" / "best.safetensors"
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "recipe.json", "log.jsonl", "state.pt", "best.safetensors"
+        "recipe.json", "log.jsonl", "state.pt", "best.safetensors", "gains.json"
     }  # fmt: skip
     record = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert Recipe(**record["recipe"]) == UNET
