@@ -112,7 +112,7 @@ class SeparatePage:
                 step(2, "Choose what to hear")
                 model, about, sources, karaoke = self._model_controls(first)
                 with gr.Accordion("More settings", open=False, elem_classes=["earshot-more"]):
-                    band, consistency, device = self._settings_controls()
+                    begin, end, band, consistency, device = self._settings_controls()
                 with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
                     button = gr.Button("Separate", variant="primary", size="lg", elem_id="earshot-separate")
                     estimate = gr.HTML(
@@ -141,7 +141,7 @@ class SeparatePage:
         karaoke.click(self.all_but_vocals, model, sources, **private)
         clicked = button.click(
             self.start,
-            [chosen, model, sources, preview, band, consistency, device],
+            [chosen, model, sources, preview, band, consistency, device, begin, end],
             result,
             api_visibility="private",
             show_progress_on=button,
@@ -214,7 +214,10 @@ class SeparatePage:
         )
         return model, about, sources, karaoke
 
-    def _settings_controls(self) -> tuple[gr.Radio, gr.Checkbox, gr.Radio]:
+    def _settings_controls(self) -> tuple[gr.Number, gr.Number, gr.Radio, gr.Checkbox, gr.Radio]:
+        with gr.Row():
+            begin = gr.Number(None, label="From second", minimum=0, min_width=120, elem_id="earshot-begin")
+            end = gr.Number(None, label="To second", minimum=0, min_width=120, elem_id="earshot-end")
         band = gr.Radio(
             [("Full band", "full"), ("Only what the model hears", "model")],
             value="full",
@@ -226,7 +229,7 @@ class SeparatePage:
         )
         devices = ["auto", *self._services.workers.devices]
         device = gr.Radio(_titled(devices), value="auto", label="Run on")
-        return band, consistency, device
+        return begin, end, band, consistency, device
 
     def _result(self) -> gr.HTML:
         hours = self._services.settings.keep_hours
@@ -321,14 +324,17 @@ class SeparatePage:
         band: str,
         consistency: bool,
         device: str,
+        begin: float | None = None,
+        end: float | None = None,
     ) -> str:
-        """Make a job; returns its id, with which the player goes on."""
+        """Make a job; returns its id, with which the player goes on. `begin` and `end` in seconds, None for all."""
         if chosen is None:
             raise JobError("Separate", "no recording is chosen", "Choose an example, a file, or record something")
         options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
         known = self._card(model).sources
         ticked = [name for name in known if name in sources]
-        return self._submit(chosen, model, ticked or (known if sources else []), float(preview), options).id
+        part = _part(chosen, begin, end)
+        return self._submit(chosen, model, ticked or (known if sources else []), float(preview), options, part).id
 
     # The HTTP interface
 
@@ -414,7 +420,13 @@ class SeparatePage:
         return [(card.title, name) for name, card in self._cards.items()]
 
     def _submit(
-        self, chosen: Chosen, model: str, sources: Sequence[str] | None, preview: float | None, options: Options
+        self,
+        chosen: Chosen,
+        model: str,
+        sources: Sequence[str] | None,
+        preview: float | None,
+        options: Options,
+        part: tuple[float | None, float | None] = (None, None),
     ) -> Job:
         card = self._card(model)
         if sources is not None and not sources:
@@ -423,6 +435,8 @@ class SeparatePage:
             model=model,
             name=chosen.name,
             sources=None if sources is None or set(sources) == set(card.sources) else tuple(sources),
+            offset=part[0],
+            duration=part[1],
             preview_at=preview,
             options=options,
         )
@@ -441,6 +455,18 @@ class SeparatePage:
     def _run_here(self, job_id: str) -> None:
         """ZeroGPU lends the GPU to this call only, so the job runs in it."""
         self._services.workers.run(self._services.store.get(job_id), self._services.workers.devices[0])
+
+
+def _part(chosen: Chosen, begin: float | None, end: float | None) -> tuple[float | None, float | None]:
+    """Offset and duration of the part that was asked for, in seconds; None where nothing was said."""
+    start, stop = begin or 0.0, chosen.info.duration if end is None else end
+    if not 0 <= start < min(stop, chosen.info.duration):
+        raise JobError(
+            f"Separate {chosen.name} from {start:g} s to {stop:g} s",
+            f"the recording lasts {chosen.info.duration:.2f} s",
+            "Choose a start before the end, inside the recording, or leave both empty for all of it",
+        )
+    return begin or None, None if end is None else stop - start
 
 
 def _wait(job: Job, progress: gr.Progress) -> None:

@@ -182,6 +182,18 @@ def test_a_model_from_the_hub_is_not_fetched_to_be_timed(page: SeparatePage, tmp
     assert "has not run on this machine" in told
 
 
+def test_only_a_part_can_be_separated(page: SeparatePage, given: Services, tmp_path: Path) -> None:
+    recording = chosen(noise(tmp_path / "a.wav", 4.0))
+    everything: list[Any] = [recording, "vocals", ["vocals", "accompaniment"], 0.0, "full", True, "auto"]
+    job = given.store.get(page.start(*everything, 1.0, 2.5))
+    assert (job.request.offset, job.request.duration) == (1.0, 1.5)
+    job = given.store.get(page.start(*everything, None, None))
+    assert (job.request.offset, job.request.duration) == (None, None)
+    for begin, end in ((2.0, 1.0), (5.0, None), (1.0, 1.0)):
+        with pytest.raises(gr.Error, match=r"lasts 4\.00 s"):
+            page.start(*everything, begin, end)
+
+
 def test_karaoke_is_everything_but_the_vocals(page: SeparatePage) -> None:
     assert page.all_but_vocals("vocals") == ["accompaniment"]
     about, sources, karaoke = page.tell_model("speakers")
