@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from separation.evaluation import Row, speaker_pairs, vocals_mir1k, vocals_outside
-from separation.hub import Card, bundled, load
+from separation.hub import Card, bundled, describe, load, readme
 from separation.models import Separator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,7 @@ def measure(model: Separator, name: str, data: Path, *, verbose: bool = False) -
 
 
 def write_scores(card: Card, rows: list[Row]) -> None:
-    """Put the rows into the `scores` of the card's config.json; nothing else changes."""
+    """Put the rows into the `scores` of the card's config.json and its README.md; nothing else changes."""
     path = card.origin.folder / "config.json"
     config = json.loads(path.read_text())
     config["scores"] = [
@@ -73,6 +73,7 @@ def write_scores(card: Card, rows: list[Row]) -> None:
         for row in rows
     ]
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    (path.parent / "README.md").write_text(readme.write(describe(card.name)))
 
 
 def page(cards: list[Card]) -> str:
