@@ -176,11 +176,13 @@ class Job:
         Raises:
             UnknownJob: the job has been deleted.
         """
+        # First the wish, then the state: the other way round a job that begins in between would seem cancelled while it runs.
+        asked = (self.folder / "cancel").exists()
         try:
             state = State.from_dict(json.loads((self.folder / "state.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise _unknown() from None
-        if state.status == "waiting" and (self.folder / "cancel").exists():
+        if state.status == "waiting" and asked:
             return replace(state, status="cancelled", position=0)
         return state
 
