@@ -484,3 +484,4 @@ def test_housekeeping_removes_expired_jobs(tmp_path: Path, monkeypatch: pytest.M
         until(job, lambda: not job.folder.exists())
     finally:
         workers.stop()
+    assert list(store.all()) == []

@@ -5,7 +5,6 @@ Sound is measured on `render`, which sends a stretch through the same blocks, sc
 
 import base64
 import re
-import shutil
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from chromium import ARGUMENTS, CHROMIUM
 from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,16 +29,6 @@ pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>Player</title><body>
 <script type="module" src="/earshot/static/player.js"></script>
@@ -53,7 +43,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine: install the package `chromium`")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
         yield browser
         browser.close()
 
@@ -241,6 +231,7 @@ def test_stops_at_the_end_and_starts_again_from_the_start(open_page: Any, song: 
     wait_until(page, "!p.debug.playing && p.cursor > 11.9")
     page.keyboard.press("Space")
     wait_until(page, "p.debug.sounding && p.cursor > 0.1 && p.cursor < 5")
+    assert player(page, "p.debug.playing")
 
 
 def test_mixture_and_stems_do_not_sound_at_once(open_page: Any, song: Job) -> None:
