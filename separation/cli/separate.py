@@ -1,32 +1,18 @@
-"""`earshot`: the command line. What the page does with one recording, this does with a folder; and it trains.
-
-Results go to standard output (with ``--json`` as one JSON document), everything else to standard error.
-"""
+"""`earshot separate`: what the page does with one recording, this does with a folder."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
+from math import log10
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from separation import __version__
+from separation.cli.shared import Device, Json, app, talk
 from separation.errors import DataError, SeparationError
-
-app = typer.Typer(
-    help="Hear, see and rate sound separation.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-_talk = Console(stderr=True, highlight=False)
 
 
 class Format(StrEnum):
@@ -41,19 +27,9 @@ class BitDepth(StrEnum):
     float32 = "32f"
 
 
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
 class Band(StrEnum):
     full = "full"
     model = "model"
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 
 
 @app.command()
@@ -82,7 +58,7 @@ def separate(
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
-        console=_talk,
+        console=talk,
         transient=True,
     ) as bar:
         separator = load(model, progress=_download_bar(bar, model))
@@ -102,7 +78,7 @@ def separate(
                 )
             except (SeparationError, OSError) as error:
                 results.append(_failure(path, error))
-                _talk.print(f"[red]{path}[/red]: {error}", soft_wrap=True)
+                talk.print(f"[red]{path}[/red]: {error}", soft_wrap=True)
             else:
                 results.append(
                     {
@@ -117,101 +93,6 @@ def separate(
                 _say_done(path, folder, results[-1])
             bar.remove_task(task)
     _finish(results, as_json)
-
-
-@app.command()
-def models(as_json: Json = False) -> None:
-    """List the bundled models."""
-    from separation.hub import bundled
-
-    cards = bundled()
-    if as_json:
-        print(json.dumps([card.model_dump(mode="json") for card in cards], indent=2, ensure_ascii=False))
-        return
-    table = Table("name", "what it does", "sources", "rate", "size", "licence")
-    for card in cards:
-        size = f"{card.weights.bytes / 1e6:.1f} MB" if card.weights else ""
-        rate = f"{card.sample_rate / 1000:g} kHz"
-        table.add_row(card.name, card.title, ", ".join(card.sources), rate, size, card.licence)
-    Console().print(table)
-
-
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; EARSHOT_HOST, else 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; EARSHOT_PORT, else 7860.")] = None,
-) -> None:
-    """Serve the page."""
-    from dataclasses import replace
-
-    from separation.settings import Settings
-    from separation.ui.server import launch
-
-    settings = Settings.from_environment()
-    launch(replace(settings, host=host or settings.host, port=port or settings.port))
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, see docs/training.md.")],
-    data: Annotated[Path, typer.Option(help="Folder with a subfolder a corpus.")],
-    output: Annotated[Path, typer.Option(help="Folder of the run; a run found there goes on.")],
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps in all.")] = None,
-    decay: Annotated[int | None, typer.Option(help="Steps of linear decay at the end.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights and mixtures.")] = None,
-    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
-    initial: Annotated[Path | None, typer.Option(help="Weights to start from (model.safetensors).")] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a model, or go on with a run. Stop it at any time; the same command goes on."""
-    from separation.training import recipes
-    from separation.training import train as run
-
-    chosen = recipes.get(recipe).with_changes(steps=steps, decay=decay, seed=seed)
-
-    def report(entry: dict[str, Any]) -> None:
-        if as_json:
-            print(json.dumps(entry), flush=True)
-        else:
-            rest = "  ".join(f"{k} {v:.4g}" for k, v in entry.items() if isinstance(v, float) and k != "seconds")
-            _talk.print(f"{entry['event']:8s} step {entry['step']}/{chosen.steps}  {entry['seconds']:.0f} s  {rest}")
-
-    best = run(chosen, data, output, device=device.value, initial=initial, report=report)
-    _talk.print(f"Best weights: {best}")
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    output: Annotated[Path, typer.Option(help="Model folder to write: config.json, model.safetensors, README.md.")],
-) -> None:
-    """Turn the best weights of a run into a model folder that the page, `separate` and the Hub can load."""
-    from separation.training.export import export as write
-
-    card = write(run, output)
-    _talk.print(f"Wrote {output}: {card.title}, {card.weights.parameters if card.weights else 0:,} parameters")
-
-
-def main() -> None:
-    """Run the command line; errors of ours become one line and exit status 2."""
-    try:
-        app()
-    except SeparationError as error:
-        _talk.print(f"[red]earshot:[/red] {error}", soft_wrap=True)
-        sys.exit(2)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"earshot {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
-) -> None:
-    """Hear, see and rate sound separation."""
 
 
 def _recordings(files: list[Path], output: Path) -> dict[Path, Path]:
@@ -259,17 +140,11 @@ def _failure(path: Path, error: SeparationError | OSError) -> dict[str, Any]:
 def _say_done(path: Path, folder: Path, result: dict[str, Any]) -> None:
     report = result["report"]
     where = f"{report['device']}, {report['precision']}, {report['seconds']:.1f} s"
-    _talk.print(f"{path} -> {folder} ({where})", soft_wrap=True)
+    talk.print(f"{path} -> {folder} ({where})", soft_wrap=True)
     if result["gain"] != 1.0:
-        _talk.print(f"  all stems {-_to_db(result['gain']):.1f} dB quieter, because something would have clipped")
+        talk.print(f"  all stems {-20 * log10(result['gain']):.1f} dB quieter, because something would have clipped")
     for note in result["notes"]:
-        _talk.print(f"  {note}", soft_wrap=True)
-
-
-def _to_db(gain: float) -> float:
-    from math import log10
-
-    return 20 * log10(gain)
+        talk.print(f"  {note}", soft_wrap=True)
 
 
 def _finish(results: list[dict[str, Any]], as_json: bool) -> None:
@@ -278,5 +153,5 @@ def _finish(results: list[dict[str, Any]], as_json: bool) -> None:
         print(json.dumps(results, indent=2, ensure_ascii=False))
     if failed:
         names = ", ".join(result["input"] for result in failed)
-        _talk.print(f"[red]{len(failed)} of {len(results)} could not be separated:[/red] {names}", soft_wrap=True)
+        talk.print(f"[red]{len(failed)} of {len(results)} could not be separated:[/red] {names}", soft_wrap=True)
         raise typer.Exit(1)
