@@ -29,11 +29,36 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "mask": "relu", "encoder_relu": True, "width": 5,
         },
     },
+    "htmd_net": {
+        "both": {
+            "basis": 12, "kernel": 8, "bottleneck": 6, "hidden": 10, "blocks": 3, "levels": 3, "growth": 3, "recurrent": 5,
+        },
+        "masking": {
+            "basis": 12, "kernel": 16, "bottleneck": 6, "hidden": 10, "blocks": 2, "repeats": 2, "denoiser": False,
+        },
+    },
+    "two_step": {
+        "tdcn": {"basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 10, "blocks": 3, "repeats": 2},
+        "joint": {
+            "basis": 12, "kernel": 21, "bottleneck": 12, "hidden": 10, "blocks": 3, "repeats": 1, "joint": True,
+            "norm": "global", "decoders": "shared", "sources": ["a", "b", "c"], "permutation_invariant": False,
+        },
+        "residual": {
+            "basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 10, "blocks": 4, "repeats": 2, "separator": "residual",
+        },
+    },
     "unet": {
         "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [3, 4, 5], "hidden": 6},
         "four": {
             "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "channels": [3, 4], "hidden": 5,
             "sources": ["vocals", "drums", "bass", "other"], "segment": 4.0, "context": 0.5,
+        },
+    },
+    "wave_u_net": {
+        "plain": {"sample_rate": 8000, "levels": 3, "growth": 3},
+        "learned": {
+            "sample_rate": 8000, "levels": 3, "growth": 3, "channels": 2, "difference": True, "input_context": True,
+            "upsampling": "learned",
         },
     },
 }  # fmt: skip

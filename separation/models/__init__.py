@@ -7,12 +7,21 @@ from torch import nn
 
 from separation.errors import ConfigError, ShapeError
 from separation.models.conv_tasnet import ConvTasNet
+from separation.models.htmd_net import HTMDNet
 from separation.models.protocol import LatentSeparator as LatentSeparator
 from separation.models.protocol import Separator as Separator
 from separation.models.protocol import Spec as Spec
+from separation.models.two_step import TwoStep
 from separation.models.unet import UNet
+from separation.models.wave_u_net import WaveUNet
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"conv_tasnet": ConvTasNet, "unet": UNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "conv_tasnet": ConvTasNet,
+    "htmd_net": HTMDNet,
+    "two_step": TwoStep,
+    "unet": UNet,
+    "wave_u_net": WaveUNet,
+}
 
 
 def build(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:

@@ -33,7 +33,7 @@ def make(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> Golden:
-    """Metadata and tensors: ``input`` ``[1, 1, T]``, ``output`` ``[1, S, 1, T]``, and ``weights.NAME``."""
+    """Metadata and tensors: ``input`` ``[1, C, T]``, ``output`` ``[1, S, C, T]``, and ``weights.NAME``."""
     with safe_open(path, "pt") as file:
         return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
@@ -63,7 +63,7 @@ def _write(path: Path, architecture: str, case: str) -> Path:
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     model: Any = build(architecture, arguments).eval()
     _fill(model, rng)
-    mixture = torch.from_numpy(rng.standard_normal((1, 1, LENGTH)).astype(np.float32))
+    mixture = torch.from_numpy(rng.standard_normal((1, model.spec.channels or 1, LENGTH)).astype(np.float32))
     with torch.no_grad():
         estimates, _ = model.separate(mixture)
     tensors = {f"weights.{name}": value.contiguous() for name, value in model.state_dict().items()}

@@ -16,6 +16,7 @@ from tiny_folder import FIELDS, contents, tiny
 from separation import hub
 from separation.errors import ConfigError, DiskFull, HubError, SeparationError, UnknownModel, WeightsError
 from separation.hub import remote
+from separation.models import ARCHITECTURES
 
 Files = dict[str, bytes]
 
@@ -189,7 +190,7 @@ def test_repositories_that_cannot_be_used_each_say_why(fake: FakeHub, files: Fil
         "owner/no-weights": (WeightsError, "there is no model.safetensors"),
         "owner/pickled": (WeightsError, "only as old.ckpt, pytorch_model.bin; such files are pickles"),
         "owner/bert": (ConfigError, "not a model for this app"),
-        "owner/strange": (ConfigError, "architecture: only conv_tasnet, unet"),
+        "owner/strange": (ConfigError, f"architecture: only {', '.join(ARCHITECTURES)} may be built"),
     }
     for name, (kind, words) in cases.items():
         with pytest.raises(kind) as caught:
