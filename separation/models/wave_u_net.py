@@ -99,9 +99,8 @@ class WaveUNet(nn.Module):
     def reach(self) -> int:
         """Samples of input that an output depends on at most, on each side of it."""
         size_in, size_out = self._sizes(1)
-        return (
-            (size_in - size_out) // 2 + 2 ** self.arguments["levels"] - 1
-        )  # samples between the coarsest ones reach on
+        step = 1 << int(self.arguments["levels"])  # of the coarsest samples; what lies between them depends on both
+        return (size_in - size_out) // 2 + step - 1
 
     def separate(self, mixture: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> tuple[Tensor, State]:
         batch, channels, length = mixture.shape

@@ -112,6 +112,11 @@ def test_an_unknown_source_names_the_known_ones(model, recordings, tmp_path):
     assert "vocals, accompaniment" in " ".join(done.stderr.split())
 
 
+def test_paper_sizes_as_json_are_counts():
+    counts = json.loads(invoke("models", "--paper-sizes", "--json").stdout)
+    assert counts["two-step-tdcn"] == 8_628_038 and counts["htmd-net/masking"] == 1_962_881
+
+
 def test_models_as_json_is_a_list():
     done = invoke("models", "--json")
     assert done.exit_code == 0
