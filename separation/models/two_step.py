@@ -87,7 +87,6 @@ class LearnedTransform(nn.Module):
         sample_rate: Hz.
         basis, kernel, decoders: see `Transform`.
         oracle: softmax over the sources' latents (the paper's models), or their ratio.
-        permutation_invariant: what it says to a separator built on it; the references fix the order here.
         segment, context: seconds, see `Spec`.
         gains: one constant factor a source, applied to the outputs (`training.levels`). None for 1.
 
@@ -107,7 +106,6 @@ class LearnedTransform(nn.Module):
         kernel: int = 21,
         decoders: Decoders = "per source",
         oracle: OracleMask = "softmax",
-        permutation_invariant: bool = True,
         segment: float = 8.0,
         context: float = 0.1,
         gains: Sequence[float] | None = None,
@@ -115,11 +113,10 @@ class LearnedTransform(nn.Module):
         super().__init__()
         self.arguments: dict[str, Any] = {
             "sources": list(sources), "sample_rate": sample_rate, "basis": basis, "kernel": kernel, "decoders": decoders,
-            "oracle": oracle, "permutation_invariant": permutation_invariant, "segment": segment, "context": context,
+            "oracle": oracle, "segment": segment, "context": context,
             "gains": None if gains is None else list(gains),
         }  # fmt: skip
-        if oracle not in ("softmax", "ratio"):
-            raise ValueError(f"oracle masks by {oracle!r} are not known; use softmax or ratio")
+        _check_oracle(oracle)
         self.transform = Transform(len(sources), basis, kernel, decoders)
 
     @property
@@ -134,10 +131,7 @@ class LearnedTransform(nn.Module):
         return self.transform.encode(x)
 
     def masks(self, z: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> Tensor:
-        latents = self.transform.encode(side["references"])
-        if self.arguments["oracle"] == "softmax":
-            return torch.softmax(latents, 1)
-        return latents / (latents.sum(1, keepdim=True) + RATIO_EPSILON)
+        return oracle_masks(self.transform.encode(side["references"]), self.arguments["oracle"])
 
     def decode(self, latents: Tensor, length: int) -> Tensor:
         return self.transform.decode(latents, length)
@@ -153,7 +147,7 @@ class TwoStep(nn.Module):
     """Step 2: a separator in the space of a `LearnedTransform` (sections 2.2 and 3.3).
 
     Args:
-        sources, sample_rate, basis, kernel, decoders: as the transform's.
+        sources, sample_rate, basis, kernel, decoders, oracle: as the transform's.
         separator: "tdcn", blocks one after the other, or "residual" with long-range connections.
         bottleneck: channels between blocks (B).
         hidden: channels inside a block (H).
@@ -180,6 +174,7 @@ class TwoStep(nn.Module):
         basis: int = 256,
         kernel: int = 21,
         decoders: Decoders = "per source",
+        oracle: OracleMask = "softmax",
         separator: Separation = "tdcn",
         bottleneck: int = 256,
         hidden: int = 512,
@@ -196,14 +191,16 @@ class TwoStep(nn.Module):
         super().__init__()
         self.arguments: dict[str, Any] = {
             "sources": list(sources), "sample_rate": sample_rate, "basis": basis, "kernel": kernel, "decoders": decoders,
-            "separator": separator, "bottleneck": bottleneck, "hidden": hidden, "width": width, "blocks": blocks,
-            "repeats": repeats, "norm": norm, "joint": joint, "permutation_invariant": permutation_invariant,
-            "segment": segment, "context": context, "gains": None if gains is None else list(gains),
+            "oracle": oracle, "separator": separator, "bottleneck": bottleneck, "hidden": hidden, "width": width,
+            "blocks": blocks, "repeats": repeats, "norm": norm, "joint": joint,
+            "permutation_invariant": permutation_invariant, "segment": segment, "context": context,
+            "gains": None if gains is None else list(gains),
         }  # fmt: skip
         if basis % 2:
             raise ValueError(
                 f"the mask layer is centred on the basis axis, so there must be an even number, not {basis}"
             )
+        _check_oracle(oracle)
         if separator not in ("tdcn", "residual"):
             raise ValueError(f"the separator {separator!r} is not known; use tdcn or residual")
         if norm not in ("batch", "global"):
@@ -233,6 +230,10 @@ class TwoStep(nn.Module):
         h = self.norm_out(h if self.leave is None else self.leave(h))
         logits = torch.relu(self.mask_layer(h)) if self.arguments["joint"] else self.mask_layer(torch.relu(h))
         return torch.softmax(logits.float(), 1).unsqueeze(2)
+
+    def targets(self, references: Tensor, z: Tensor) -> Tensor:
+        """What the masked latents should be, ``[B, S, C, N, K]``: oracle masks of ``[B, S, C, T]`` on the mixture's z."""
+        return oracle_masks(self.transform.encode(references), self.arguments["oracle"]) * z.unsqueeze(1)
 
     def decode(self, latents: Tensor, length: int) -> Tensor:
         return self.transform.decode(latents, length)
@@ -351,6 +352,18 @@ class BasisConvolution(nn.Module):
         matrix = torch.where(inside, self.weight[:, tap.clamp(0, self.weight.shape[1] - 1)], 0)
         assert self.bias is not None
         return torch.einsum("snm,bmk->bsnk", matrix, x) + self.bias.view(-1, 1, 1)
+
+
+def oracle_masks(latents: Tensor, kind: OracleMask) -> Tensor:
+    """Masks from the true sources' latents ``[B, S, *]`` -> the same shape, summing to one over the sources."""
+    if kind == "softmax":
+        return torch.softmax(latents, 1)
+    return latents / (latents.sum(1, keepdim=True) + RATIO_EPSILON)
+
+
+def _check_oracle(kind: str) -> None:
+    if kind not in ("softmax", "ratio"):
+        raise ValueError(f"oracle masks by {kind!r} are not known; use softmax or ratio")
 
 
 def _outer_norm(kind: OuterNorm, channels: int) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 
 from separation.models import Separator
 from separation.training.mixing import Mixer
+from separation.training.objectives import estimates
 
 
 @torch.no_grad()
@@ -23,8 +24,9 @@ def fit_gains(
     left = torch.zeros(sources, sources, dtype=torch.float64)
     right = torch.zeros(sources, dtype=torch.float64)
     for i in range(examples):
-        mixture = torch.from_numpy(mixer.example(seed, 0, i).sum(0)).to(device)
-        estimates = model.separate(mixture[None, None])[0][0, :, 0].double().cpu()
-        left += estimates @ estimates.T
-        right += estimates @ mixture.double().cpu()
+        references = torch.from_numpy(mixer.example(seed, 0, i)).to(device)
+        mixture = references.sum(0)
+        stems = estimates(model, mixture[None, None], references[None, :, None])[0, :, 0].double().cpu()
+        left += stems @ stems.T
+        right += stems @ mixture.double().cpu()
     return [float(gain) for gain in torch.linalg.lstsq(left, right).solution]

@@ -25,13 +25,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from separation.errors import DataError
 from separation.models import build
-from separation.training import losses
+from separation.training import losses, objectives
 from separation.training.levels import fit_gains
 from separation.training.mixing import Mixer
 from separation.training.recipes import DATA, Recipe
 
 REPORT_EVERY = 50  # steps
 VALIDATION_SEED = 20_000_000  # far from any training seed
+_DEFAULTS = {"intermediate": {}, "objective": "estimates", "frozen": []}  # of runs that are older than these fields
 NOT_RECIPE = ("steps", "decay", "validate_every")  # may change when a run is made longer
 
 
@@ -111,15 +112,17 @@ class Run:
         self.accelerator = Accelerator(cpu=device == "cpu")
         model = build(recipe.architecture, recipe.arguments)
         if initial is not None:
-            model.load_state_dict(load_file(initial))
+            _start_from(model, initial)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not name.startswith(tuple(recipe.frozen)))
         self.average: Any = deepcopy(model).to(self.accelerator.device).eval().requires_grad_(False)
-        optimiser = torch.optim.AdamW(
-            model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
-        )
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learned, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
         self.model: Any
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
         self.step, self.best, self.seconds = 0, -np.inf, 0.0
-        self.loss = losses.build(recipe.losses, pit=_permutation_invariant(model))
+        pit = _permutation_invariant(model)
+        self.objective = objectives.build(recipe.objective, recipe.losses, recipe.intermediate, pit=pit)
         if paths.state.exists():
             self._resume()
         _trim(paths.log, self.step)
@@ -159,8 +162,7 @@ class Run:
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
         with self._autocast():
-            estimates, _ = self.model.separate(mixture)
-        loss: Tensor = self.loss(references, estimates.float(), mixture)
+            loss = self.objective(self.model, references, mixture)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         finite = bool(torch.isfinite(torch.as_tensor(norm)))
@@ -203,7 +205,7 @@ class Run:
         for i in range(self.recipe.validation_examples):
             stems = torch.from_numpy(self.validation.example(VALIDATION_SEED, 0, i)[None]).to(self.accelerator.device)
             references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
-            estimates, _ = self.average.separate(mixture)
+            estimates = objectives.estimates(self.average, mixture, references)
             untouched = mixture.unsqueeze(1).expand_as(references)
             scores.append(float(loss(references, untouched, mixture) - loss(references, estimates, mixture)))
         score = float(np.mean(scores))
@@ -262,6 +264,23 @@ class _Examples(Dataset[Tensor]):
         return torch.from_numpy(self.mixer.example(self.recipe.seed, self.first_step + step, index))
 
 
+def _start_from(model: nn.Module, weights: Path) -> None:
+    """Load what `weights` hold; they may be those of a part, such as a learned transform, but must all fit.
+
+    Raises:
+        DataError: a tensor has no place in the model, or another shape there.
+    """
+    kept, given = model.state_dict(), load_file(weights)
+    wrong = [name for name, tensor in given.items() if name not in kept or kept[name].shape != tensor.shape]
+    if wrong:
+        raise DataError(
+            f"Start from {weights}",
+            f"{len(wrong)} of its {len(given)} tensors do not fit the model, such as {wrong[0]}",
+            "Use weights of the same sizes, or start without",
+        )
+    model.load_state_dict(given, strict=False)
+
+
 def commit() -> str | None:
     """The commit this code is at, with ``+changes`` where files differ from it; None outside a repository."""
     try:
@@ -280,7 +299,7 @@ def _claim(paths: Paths, recipe: Recipe) -> None:
     paths.folder.mkdir(parents=True, exist_ok=True)
     wanted = json.loads(json.dumps(recipe.to_dict()))
     if paths.recipe.exists():
-        found = json.loads(paths.recipe.read_text())["recipe"]
+        found = {**_DEFAULTS, **json.loads(paths.recipe.read_text())["recipe"]}
         changed = [key for key in wanted if key not in NOT_RECIPE and found.get(key) != wanted[key]]
         if changed:
             raise DataError(

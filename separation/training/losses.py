@@ -43,6 +43,19 @@ def si_sdr(reference: Tensor, estimate: Tensor, mixture: Tensor, *, limit_db: fl
     return torch.where(silent, snr(reference, estimate, mixture, limit_db=limit_db), active)
 
 
+def latent_si_sdr(reference: Tensor, estimate: Tensor, mixture: Tensor) -> Tensor:
+    """Negative scale-invariant SDR of latents laid out as one vector, in dB; means stay: ``[*, D]`` -> ``[*]``.
+
+    Tzinis et al., "Two-step sound source separation", ICASSP 2020, section 2.2. `mixture` is not used: the softmax targets of a
+    silent source are not silent.
+    """
+    energy = reference.square().sum(-1, keepdim=True)
+    scale = (estimate * reference).sum(-1, keepdim=True) / (energy + EPSILON)
+    target = scale * reference
+    error = (target - estimate).square().sum(-1) + EPSILON
+    return 10 * torch.log10(error / (target.square().sum(-1) + EPSILON))
+
+
 def snr_windows(reference: Tensor, estimate: Tensor, mixture: Tensor, *, window: int = 8000) -> Tensor:
     """The mean of `snr` over windows of `window` samples: pauses count as much as loud bars do.
 

@@ -26,6 +26,9 @@ class Recipe:
         architecture, arguments: what is built (see `models.ARCHITECTURES`).
         data: which mixers (see `DATA`).
         losses: weights by name (see `training.losses.LOSSES`).
+        intermediate: the same for the model's intermediate output (deep supervision).
+        objective: "estimates", or "latent" for the second of the two steps (see `training.objectives`).
+        frozen: beginnings of the names of parameters that stay as they are.
         length: samples of an example.
         batch: examples a step.
         steps: optimiser steps in all.
@@ -55,6 +58,9 @@ class Recipe:
     validate_every: int = 500
     validation_examples: int = 48
     mixing: dict[str, Any] = field(default_factory=dict)
+    intermediate: dict[str, float] = field(default_factory=dict)
+    objective: str = "estimates"
+    frozen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -1,0 +1,93 @@
+"""What is compared with what in a training step: estimates with references, or latents with latent targets.
+
+An objective runs the model on one batch and gives one number to minimise. Most models are trained on their estimates; a
+model that needs the true sources (an oracle in a learned space) is handed them; HTMD-Net may be corrected at its intermediate
+output too; the second of the two steps never leaves the latent space.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from separation.errors import DataError
+from separation.training import losses
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+NEEDED = "references"
+
+
+class Objective(Protocol):
+    """``references [B, S, C, T]``, ``mixture [B, C, T]`` -> a scalar."""
+
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor: ...
+
+
+def estimates(model: Any, mixture: Tensor, references: Tensor) -> Tensor:
+    """The model's estimates ``[B, S, C, T]``; the true sources go along only if it says that it needs them."""
+    side = {NEEDED: references} if NEEDED in model.spec.needs else {}
+    out: Tensor = model.separate(mixture, side)[0]
+    return out
+
+
+def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, float], *, pit: bool) -> Objective:
+    """The objective of a recipe.
+
+    Args:
+        kind: "estimates" or "latent".
+        terms: weights of the losses (`losses.LOSSES`); for "latent" none, there is one.
+        intermediate: weights of losses at the model's intermediate output (deep supervision), or none.
+        pit: the order of the sources is open.
+
+    Raises:
+        DataError: the kind is unknown, or the combination makes no sense.
+    """
+    problem = None
+    if kind not in ("estimates", "latent"):
+        problem = f"there is no objective {kind!r}; use estimates or latent"
+    elif kind == "latent" and (terms or intermediate):
+        problem = "the latent objective has one loss of its own, but others are named too"
+    elif kind == "estimates" and not (terms or intermediate):
+        problem = "no loss is named"
+    elif intermediate and pit:
+        problem = "an intermediate loss is defined for sources in a fixed order"
+    if problem:
+        raise DataError("Choose what to train on", problem, "Correct the recipe's objective and losses")
+    if kind == "latent":
+        return Latent(pit)
+    return Estimates(
+        losses.build(dict(terms), pit=pit), losses.build(dict(intermediate), pit=False), bool(intermediate)
+    )
+
+
+class Estimates:
+    """Losses on the final estimates, and on the first source after the mask if there are any for it.
+
+    Deep supervision: Garoufis et al., HTMD-Net, EUSIPCO 2021, ``alpha L1(final) + beta L2(intermediate)``; both are about the
+    first source only, as there, so that a weight means the same.
+    """
+
+    def __init__(self, final: Loss, intermediate: Loss, supervised: bool) -> None:
+        self._final, self._intermediate, self._supervised = final, intermediate, supervised
+
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor:
+        if not self._supervised:
+            return self._final(references, estimates(model, mixture, references).float(), mixture)
+        masked, final = (output.unsqueeze(1).float() for output in model.probe(mixture))
+        first = references[:, :1]
+        return self._final(first, final, mixture) + self._intermediate(first, masked, mixture)
+
+
+class Latent:
+    """SI-SDR between masked latents and latent targets, means not removed (Two-Step, section 2.2)."""
+
+    def __init__(self, pit: bool) -> None:
+        self._loss = losses.permutation_invariant(losses.latent_si_sdr) if pit else losses.latent_si_sdr
+
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor:
+        with torch.no_grad():
+            z = model.encode(mixture)
+            targets = model.targets(references, z)
+        latents = model.masks(z) * z.unsqueeze(1)
+        return self._loss(targets.flatten(2), latents.float().flatten(2), z.flatten(1)).mean()
