@@ -5,6 +5,7 @@ signals        short audio in memory: Signal, Stems
 audio          files <-> blocks: readers, writers, resampling (numpy only)
 transforms     tensors <-> tensors: STFT, windows
 statistics     numbers about numbers: intervals
+ratings        what people said: trials, events, clips (no torch)
 datasets       folders of recordings -> tracks, and the splits that may be trusted
 models         one architecture, one file; the Separator protocol
 metrics        reference, estimate -> numbers

@@ -1,0 +1,105 @@
+"""What a trial's events add up to. Events are never changed; this is where the last word counts.
+
+The result depends on the set of events alone, not on the order in which they arrived.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+
+from separation.ratings.records import Answer, Comment, Consent, Event, Heard, Mark, Payload, Unmark
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What one listener says about one trial, as it stands.
+
+    Args:
+        answers: value by ``(stem, scale)``.
+        marks: by their id.
+        comments: text by stem, None for all of it.
+        training: consent to training use; None if never asked or answered.
+        seconds: heard seconds by track.
+        saw_model, saw_metrics, saw_views: seen at any time before or while rating.
+        events: how many there are.
+    """
+
+    answers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    comments: Mapping[str | None, str] = field(default_factory=dict)
+    training: bool | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    saw_model: bool = False
+    saw_metrics: bool = False
+    saw_views: bool = False
+    events: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was said yet, whatever was heard."""
+        return not (self.answers or self.marks or any(self.comments.values()))
+
+
+def rating_of(events: Iterable[Event]) -> Rating:
+    """The rating that `events` of one trial make, in any order; the same event twice counts once."""
+    unique = {event.id: event for event in events}
+    ordered = sorted(unique.values(), key=lambda event: (event.made, event.id))
+    fold = _Fold()
+    for event in ordered:
+        fold.add(event.payload)
+    saw_model, saw_metrics, saw_views = fold.saw
+    return Rating(
+        fold.answers,
+        fold.marks,
+        fold.comments,
+        fold.training,
+        fold.seconds,
+        saw_model,
+        saw_metrics,
+        saw_views,
+        len(ordered),
+    )
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], int] = {}
+        self.marks: dict[str, Mark] = {}
+        self.comments: dict[str | None, str] = {}
+        self.training: bool | None = None
+        self.seconds: dict[str, float] = {}
+        self.saw = [False, False, False]
+
+    @singledispatchmethod
+    def add(self, payload: Payload) -> None:
+        raise TypeError(f"{type(payload).__name__} is no payload")
+
+    @add.register
+    def _(self, payload: Answer) -> None:
+        if payload.value is None:
+            self.answers.pop((payload.stem, payload.scale), None)
+        else:
+            self.answers[payload.stem, payload.scale] = payload.value
+
+    @add.register
+    def _(self, payload: Mark) -> None:
+        self.marks[payload.mark] = payload
+
+    @add.register
+    def _(self, payload: Unmark) -> None:
+        self.marks.pop(payload.mark, None)
+
+    @add.register
+    def _(self, payload: Comment) -> None:
+        self.comments[payload.stem] = payload.text
+
+    @add.register
+    def _(self, payload: Consent) -> None:
+        self.training = payload.training
+
+    @add.register
+    def _(self, payload: Heard) -> None:
+        for track, seconds in payload.seconds.items():
+            self.seconds[track] = self.seconds.get(track, 0.0) + seconds
+        now = (payload.saw_model, payload.saw_metrics, payload.saw_views)
+        self.saw = [before or seen for before, seen in zip(self.saw, now, strict=True)]
