@@ -37,6 +37,10 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "basis": 12, "kernel": 16, "bottleneck": 6, "hidden": 10, "blocks": 2, "repeats": 2, "denoiser": False,
         },
     },
+    "learned_transform": {
+        "softmax": {"basis": 12, "kernel": 11},
+        "ratio": {"basis": 12, "kernel": 21, "oracle": "ratio", "decoders": "shared", "sources": ["a", "b", "c"]},
+    },
     "two_step": {
         "tdcn": {"basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 10, "blocks": 3, "repeats": 2},
         "joint": {
@@ -145,9 +149,12 @@ def finite_on_silence_and_on_a_click(build: Build) -> None:
 
 def gradients_reach_every_parameter(build: Build) -> None:
     model = build()
+    if not any(True for _ in _module(model).parameters()):
+        return  # an oracle has nothing to learn
     _module(model).train()
     length = max(LENGTH, model.spec.sample_rate)  # enough frames for what carries a state over them
-    estimates, _ = model.separate(_noise(3, _channels(model.spec)[0], length))
+    mixture = _noise(3, _channels(model.spec)[0], length)
+    estimates, _ = model.separate(mixture, side_of(model.spec, mixture))
     estimates.square().mean().backward()
     for name, parameter in _module(model).named_parameters():
         assert parameter.requires_grad, f"{name} is frozen"
@@ -185,10 +192,10 @@ def works_where_gradients_are_off_and_on_again(build: Build) -> None:
     model = _ready(build)
     mixture = _noise(1, _channels(model.spec)[0], LENGTH)
     with torch.no_grad():
-        assert not model.separate(mixture)[0].requires_grad
+        assert not _separate(model, mixture)[0].requires_grad
         with torch.enable_grad():
             moved = mixture.clone().requires_grad_()
-            model.separate(moved)[0].square().sum().backward()
+            model.separate(moved, side_of(model.spec, mixture))[0].square().sum().backward()
     assert moved.grad is not None
     assert torch.isfinite(moved.grad).all()
     assert moved.grad.any()
@@ -211,7 +218,7 @@ def encodes_each_channel_on_its_own(build: Build) -> None:
     with torch.no_grad():
         z = model.encode(stereo)
         mono = torch.cat([model.encode(stereo[:, :1]), model.encode(stereo[:, 1:])], 1)
-        masks = model.masks(z)
+        masks = model.masks(z, side_of(model.spec, stereo))
         stems = model.decode(masks * z.unsqueeze(1), LENGTH)
     assert z.shape[:2] == (2, 2)
     _assert_close(z, mono)
@@ -226,8 +233,9 @@ def masks_are_real_and_not_negative(build: Build) -> None:
         return
     for length in LENGTHS:
         with torch.no_grad():
-            z = model.encode(_noise(2, 1, length))
-            masks = model.masks(z)
+            mixture = _noise(2, 1, length)
+            z = model.encode(mixture)
+            masks = model.masks(z, side_of(model.spec, mixture))
         assert masks.shape == (2, len(model.spec.sources), 1, *z.shape[-2:])
         assert masks.dtype == torch.float32
         assert torch.isfinite(masks).all()
@@ -241,7 +249,8 @@ def keeps_the_law_of_latent_separators(build: Build) -> None:
     mixture = _noise(2, _channels(model.spec)[0], LENGTH)
     with torch.no_grad():
         z = model.encode(mixture)
-        stems = model.refine(model.decode(model.masks(z) * z.unsqueeze(1), LENGTH), mixture)
+        masks = model.masks(z, side_of(model.spec, mixture))
+        stems = model.refine(model.decode(masks * z.unsqueeze(1), LENGTH), mixture)
     _assert_close(_separate(model, mixture)[0], stems)
 
 
@@ -292,7 +301,15 @@ def _noise(batch: int, channels: int, length: int) -> Tensor:
 
 def _separate(model: Separator, mixture: Tensor) -> tuple[Tensor, Any]:
     with torch.no_grad():
-        return model.separate(mixture)
+        return model.separate(mixture, side_of(model.spec, mixture))
+
+
+def side_of(spec: Spec, mixture: Tensor) -> dict[str, Tensor]:
+    """What a model needs besides: references are echoes of the mixture, and what these leave of it."""
+    if "references" not in spec.needs:
+        return {}
+    echoes = [mixture.roll(index, -1) / len(spec.sources) for index in range(1, len(spec.sources))]
+    return {"references": torch.stack([*echoes, mixture - sum(echoes)], 1)}
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:

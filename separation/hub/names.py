@@ -9,6 +9,7 @@ from typing import Literal
 
 from separation.errors import UnknownModel
 from separation.hub.card import CONFIG
+from separation.models.oracles import PREFIX as ORACLE
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}(?<![.-])"
 _REPO = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){_PART}/{_PART}")  # the Hub's own rule, for names with an owner
@@ -76,6 +77,12 @@ def _roots() -> tuple[Path, ...]:
 
 def _unknown(text: str, known: list[str]) -> UnknownModel:
     shown = repr(text if len(text) <= 80 else text[:77] + "...")
+    if text.startswith(ORACLE):
+        return UnknownModel(
+            f"Open the model {shown}",
+            "an oracle is made from one recording's true sources, so that there is nothing to open",
+            "Use it where these are known: in `earshot benchmark`, on the Evaluate page, or on the page's examples",
+        )
     near = difflib.get_close_matches(text, known, n=1)
     advice = f"Is {near[0]!r} meant? " if near else ""
     names = ", ".join(known) if known else "none are installed"

@@ -1,4 +1,7 @@
-"""Architectures by name. A model is built from JSON-able keyword arguments and nothing else."""
+"""Architectures by name. A model is built from JSON-able keyword arguments and nothing else.
+
+Oracles are built by name too, but for one recording's sources and rate: see `oracles`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +11,20 @@ from torch import nn
 from separation.errors import ConfigError, ShapeError
 from separation.models.conv_tasnet import ConvTasNet
 from separation.models.htmd_net import HTMDNet
+from separation.models.oracles import ORACLES as ORACLES
+from separation.models.oracles import build_oracle as build_oracle
+from separation.models.oracles import oracle_name as oracle_name
 from separation.models.protocol import LatentSeparator as LatentSeparator
 from separation.models.protocol import Separator as Separator
 from separation.models.protocol import Spec as Spec
-from separation.models.two_step import TwoStep
+from separation.models.two_step import LearnedTransform, TwoStep
 from separation.models.unet import UNet
 from separation.models.wave_u_net import WaveUNet
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     "conv_tasnet": ConvTasNet,
     "htmd_net": HTMDNet,
+    "learned_transform": LearnedTransform,
     "two_step": TwoStep,
     "unet": UNet,
     "wave_u_net": WaveUNet,

@@ -93,9 +93,10 @@ class HTMDNet(nn.Module):
     @property
     def spec(self) -> Spec:
         a = self.arguments
+        step = max(self.hop_length, 2 ** a["levels"] if a["denoiser"] else 1)
         return Spec(
             sample_rate=a["sample_rate"], channels=1, sources=tuple(a["sources"]), segment=a["segment"],
-            context=a["context"], multiple_of=max(self.hop_length, 2 ** a["levels"] if a["denoiser"] else 1),
+            context=a["context"], multiple_of=step, align=step,
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class Spec:
         segment: seconds of audio per chunk, context included.
         context: seconds on each side of a chunk that are computed and thrown away.
         multiple_of: a chunk's length in samples must be a multiple of this.
+        align: chunks begin at multiples of this many samples, so that frames lie where those of one pass would lie.
         permutation_invariant: the order of the outputs is arbitrary and may flip from chunk to chunk.
         normalise: the engine divides the input by the whole file's standard deviation and undoes it on the output.
         needs: side information without which the model cannot run, e.g. ``("pitch",)``.
@@ -42,6 +43,7 @@ class Spec:
     normalise: bool = False
     needs: tuple[str, ...] = ()
     stateful: bool = False
+    align: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))

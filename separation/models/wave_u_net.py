@@ -92,7 +92,7 @@ class WaveUNet(nn.Module):
         a = self.arguments
         return Spec(
             sample_rate=a["sample_rate"], channels=a["channels"], sources=tuple(a["sources"]), segment=a["segment"],
-            context=a["context"], multiple_of=1 if a["input_context"] else 2 ** a["levels"],
+            context=a["context"], multiple_of=1 if a["input_context"] else 2 ** a["levels"], align=2 ** a["levels"],
         )  # fmt: skip
 
     @property

@@ -1,13 +1,14 @@
-"""Intervals for means of clustered values.
+"""Intervals by the bootstrap: for means of clustered values, and for the median over tracks.
 
 Clips of one song, or mixtures of one pair of speakers, are not independent; resampling them one by one would make every
-interval too narrow. So whole clusters are drawn.
+interval too narrow. So whole clusters are drawn. A median has no clusters here: its values are one a track already.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 DRAWS = 2000
 
@@ -16,6 +17,14 @@ class Interval(NamedTuple):
     """A mean and the percentile interval around it."""
 
     mean: float
+    low: float
+    high: float
+
+
+class MedianInterval(NamedTuple):
+    """A median and the percentile interval around it."""
+
+    median: float
     low: float
     high: float
 
@@ -53,5 +62,33 @@ def cluster_bootstrap(
         return Interval(mean, float("nan"), float("nan"))
     drawn = np.random.default_rng(seed).integers(len(names), size=(DRAWS, len(names)))
     means = sums[drawn].sum(1) / totals[drawn].sum(1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(mean, float(low), float(high))
+    return Interval(mean, *_percentiles(means, confidence))
+
+
+def bootstrap_median(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> MedianInterval:
+    """The median of `values` with a bootstrap interval over them, for one number a track.
+
+    As `cluster_bootstrap` with every value its own cluster: the same seed draws the same tracks. The interval can only begin
+    and end at (the middle of two) values that are there, so that of few tracks it is coarse; with one it is NaN.
+
+    Raises:
+        ValueError: there are no values, or some are not finite (decide about those before).
+
+    >>> bootstrap_median([1.0, 2.0, 9.0]).median
+    2.0
+    """
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError(
+            f"{len(values)} values; there must be some, all finite: leave others out by a stated rule first"
+        )
+    numbers = np.asarray(values, np.float64)
+    median = float(np.median(numbers))
+    if len(numbers) < 2:
+        return MedianInterval(median, float("nan"), float("nan"))
+    drawn = np.random.default_rng(seed).integers(len(numbers), size=(DRAWS, len(numbers)))
+    return MedianInterval(median, *_percentiles(np.median(numbers[drawn], axis=1), confidence))
+
+
+def _percentiles(draws: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

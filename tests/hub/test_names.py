@@ -82,3 +82,8 @@ def test_malformed_names_are_refused_with_the_form(name: str, tmp_path: Path, mo
 def test_a_near_name_is_offered(shelf: Path) -> None:
     with pytest.raises(UnknownModel, match=r"Is 'vocals' meant\? Bundled models: vocals"):
         hub.resolve("vocal")
+
+
+def test_an_oracle_is_no_model_to_open() -> None:
+    with pytest.raises(UnknownModel, match=r"made from one recording's true sources.*earshot benchmark"):
+        hub.load("oracle:irm2")
