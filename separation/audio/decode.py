@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,8 +52,12 @@ _Decode = Callable[[Path, AudioInfo, list[str]], Iterator[Samples]]
 _ADVICE = "Convert it to WAV, FLAC or MP3 with a player or editor that opens it, and try again"
 
 
-def probe(path: Path | str) -> AudioInfo:
+def probe(path: Path | str, *, stream: int | None = None) -> AudioInfo:
     """What a file says of itself, without decoding it: its `length` may be a claim (`AudioInfo.exact`).
+
+    Args:
+        path: see `open_reader`.
+        stream: see `open_reader`.
 
     Raises:
         UnreadableAudio: missing, not audio, or damaged; lists every way tried with its reason.
@@ -60,31 +65,37 @@ def probe(path: Path | str) -> AudioInfo:
     """
     path = Path(path)
     attempts = _Attempts(path)
-    if attempts.in_place:
+    if attempts.in_place and stream is None:
         with attempts.trying("libsndfile"):
             return _probe_soundfile(path)
     with attempts.trying("FFmpeg"):
-        return _probe_ffmpeg(path)
-    with attempts.trying("libsndfile"):
-        return _probe_soundfile(path)
+        return _probe_ffmpeg(path, stream)
+    if stream is None:
+        with attempts.trying("libsndfile"):
+            return _probe_soundfile(path)
     raise attempts.failure()
 
 
 def open_reader(
     path: Path | str,
     *,
+    stream: int | None = None,
     scratch: Path | None = None,
     max_duration: float | None = None,
     cancelled: Callable[[], bool] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Reader:
     """Open a recording for exact reads at any position.
 
     Args:
         path: any file that libsndfile or FFmpeg reads, with any rate and number of channels; of a video, the sound.
+        stream: which of a container's sound streams, counted from 0 (a ``stem.mp4`` has five); None for the one that
+            a player would choose. Only FFmpeg knows of streams.
         scratch: folder for the decoded copy of files that cannot be read in place (float32: 4 bytes a sample and
             channel); None for the system's temporary folder. The copy goes when the reader is closed.
         max_duration: seconds that are allowed; None for any.
         cancelled: asked while decoding.
+        progress: told while decoding which part (0 to 1, by the length that the file claims) is done.
 
     Raises:
         UnreadableAudio: missing, not audio, or damaged; lists every way tried with its reason.
@@ -98,15 +109,16 @@ def open_reader(
 
     def decoded(info: AudioInfo, decode: _Decode) -> Reader:
         _check_duration(info, max_duration)
-        return DecodedReader(path, info, decode, scratch, max_duration, cancelled)
+        return DecodedReader(path, info, decode, scratch, max_duration, cancelled, progress)
 
-    if attempts.in_place:
+    if attempts.in_place and stream is None:
         with attempts.trying("libsndfile, in place"):
             return SoundFileReader(path, max_duration)
     with attempts.trying("FFmpeg"):
-        return decoded(_probe_ffmpeg(path), _blocks_ffmpeg)
-    with attempts.trying("libsndfile"):
-        return decoded(_probe_soundfile(path), _blocks_soundfile)
+        return decoded(_probe_ffmpeg(path, stream), partial(_blocks_ffmpeg, index=stream))
+    if stream is None:
+        with attempts.trying("libsndfile"):
+            return decoded(_probe_soundfile(path), _blocks_soundfile)
     raise attempts.failure()
 
 
@@ -202,6 +214,7 @@ class DecodedReader(BaseReader):
         scratch: Path | None,
         max_duration: float | None,
         cancelled: Callable[[], bool] | None,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
         if scratch is not None:
             scratch.mkdir(parents=True, exist_ok=True)
@@ -214,6 +227,8 @@ class DecodedReader(BaseReader):
                     if cancelled is not None and cancelled():
                         raise Cancelled(f"Read {path.name}", "it was cancelled", "Start again when you like")
                     writer.write(block)
+                    if progress is not None:
+                        progress(min(1.0, writer.length / info.length))
                     _check_duration(replace(info, length=writer.length), max_duration)
             if not writer.length:
                 raise _empty(path)
@@ -318,21 +333,29 @@ def _av_open(file: BinaryIO) -> Any:
 
 
 @contextmanager
-def _opened_ffmpeg(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its best sound stream."""
+def _opened_ffmpeg(path: Path, index: int | None = None) -> Iterator[tuple[Any, Any]]:
+    """The container and its sound stream `index`; None for its best one."""
     try:
         with path.open("rb") as file, _av_open(file) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 kinds = " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise UnreadableAudio(f"Read {path.name}", f"it holds {kinds}, but no sound", _ADVICE)
+            if index is not None:
+                count = len(container.streams.audio)
+                if not 0 <= index < count:
+                    held = "one sound stream, 0" if count == 1 else f"{count} sound streams, 0 to {count - 1}"
+                    raise UnreadableAudio(
+                        f"Read stream {index} of {path.name}", f"it holds {held}", "Ask for one of these"
+                    )
+                stream = container.streams.audio[index]
             yield container, stream
     except av.error.ArgumentError as error:
         raise UnreadableAudio(f"Read {path.name}", "it is no kind of file that is read here", _ADVICE) from error
 
 
-def _probe_ffmpeg(path: Path) -> AudioInfo:
-    with _opened_ffmpeg(path) as (container, stream):
+def _probe_ffmpeg(path: Path, index: int | None = None) -> AudioInfo:
+    with _opened_ffmpeg(path, index) as (container, stream):
         context = stream.codec_context
         if context is None or not context.sample_rate or not context.channels or context.format is None:
             raise UnreadableAudio(f"Read {path.name}", "its sound has a coding that FFmpeg does not know", _ADVICE)
@@ -340,7 +363,7 @@ def _probe_ffmpeg(path: Path) -> AudioInfo:
         lossy = not context.name.startswith(_LOSSLESS)
         bits = {"u8": "16", "s16": "16"}.get(context.format.name.rstrip("p"), "24")
         return AudioInfo(
-            name=path.name,
+            name=path.name if index is None else f"{path.name}#{index}",
             container=container.format.name,
             codec=context.name.removesuffix("float"),
             sample_rate=context.sample_rate,
@@ -365,11 +388,11 @@ def _claimed_duration(path: Path, container: Any, stream: Any) -> float:
     return float(end * stream.time_base)
 
 
-def _blocks_ffmpeg(path: Path, info: AudioInfo, notes: list[str]) -> Iterator[Samples]:
+def _blocks_ffmpeg(path: Path, info: AudioInfo, notes: list[str], *, index: int | None = None) -> Iterator[Samples]:
     """Frames joined to blocks: coders' frames are a few milliseconds."""
     frames: list[Samples] = []
     length = 0
-    for frame in _frames_ffmpeg(path, info, notes):
+    for frame in _frames_ffmpeg(path, info, notes, index):
         frames.append(frame)
         length += frame.shape[1]
         if length >= BLOCK:
@@ -379,9 +402,9 @@ def _blocks_ffmpeg(path: Path, info: AudioInfo, notes: list[str]) -> Iterator[Sa
         yield np.concatenate(frames, axis=1)
 
 
-def _frames_ffmpeg(path: Path, info: AudioInfo, notes: list[str]) -> Iterator[Samples]:
+def _frames_ffmpeg(path: Path, info: AudioInfo, notes: list[str], index: int | None) -> Iterator[Samples]:
     length, damaged, damaged_since = 0, 0, 0
-    with _opened_ffmpeg(path) as (container, stream):
+    with _opened_ffmpeg(path, index) as (container, stream):
         for packet in _packets(container, stream):
             try:
                 frames = packet.decode()

@@ -6,13 +6,31 @@ folder a speaker, ``SPEAKER/*.EXT`` (TSP: Kabal, McGill 2002, whose women are na
 """
 
 import csv
+import re
 from pathlib import Path
 from statistics import median
 
-from separation.datasets.tracks import Track, audio_files, refuse
+from separation.datasets.tracks import (
+    Found,
+    Track,
+    audio_files,
+    by_side,
+    check_split,
+    folders,
+    is_audio,
+    nothing,
+    refuse,
+    some,
+)
+from separation.errors import DataError
 
 HIGH_HZ = 165.0  # most women's median is above, most men's below
 NAMED = {"F": "high", "M": "low"}
+PARTS = {"train": "train", "dev": "validation", "validation": "validation", "test": "test"}
+"""Sides by the first word of a LibriSpeech part, e.g. ``dev-clean``."""
+LIBRISPEECH = "LibriSpeech (PART/SPEAKER-CHAPTER-UTTERANCE.EXT)"
+SPEAKERS = "speech (SPEAKER/UTTERANCE.EXT)"
+_UTTERANCE = re.compile(r"\d+-\d+-\d+")
 
 
 def read_librispeech(folder: Path) -> dict[str, list[Track]]:
@@ -23,7 +41,7 @@ def read_librispeech(folder: Path) -> dict[str, list[Track]]:
         part, speaker = path.relative_to(folder).parts[0], path.stem.split("-")[0]
         parts.setdefault(part, []).append(_track(f"librispeech:{speaker}", path, voices.get(speaker, "")))
     if not parts:
-        refuse(folder, "LibriSpeech (PART/SPEAKER-CHAPTER-UTTERANCE.EXT)", ["no utterance was found"])
+        refuse(folder, LIBRISPEECH, nothing("utterance"))
     return parts
 
 
@@ -35,8 +53,51 @@ def read_speakers(folder: Path, corpus: str) -> dict[str, list[Track]]:
     }
     speakers = {name: tracks for name, tracks in speakers.items() if tracks}
     if not speakers:
-        refuse(folder, "speech (SPEAKER/UTTERANCE.EXT)", ["no utterance was found"])
+        refuse(folder, SPEAKERS, nothing("utterance"))
     return speakers
+
+
+def recognises_librispeech(folder: Path) -> bool:
+    """Whether a part holds an utterance named as LibriSpeech names them."""
+    parts = (part for part in folders(folder) if part.name.partition("-")[0] in PARTS)
+    return any(_UTTERANCE.fullmatch(path.stem) for part in parts for path in some(part.rglob("*.*")))
+
+
+def find_librispeech(folder: Path) -> Found:
+    """`read_librispeech` as one list, with the sides that the parts say."""
+    try:
+        parts = read_librispeech(folder)
+    except DataError:
+        return Found([], nothing("utterance"))
+    tracks = [
+        Track(f"{part}/{t.name}", t.stems, t.material, {**t.labels, "part": part, "side": side})
+        for part, found in parts.items()
+        if (side := PARTS.get(part.partition("-")[0]))
+        for t in found
+    ]
+    return Found(tracks, [] if tracks else nothing("part train…, dev…, validation or test…"))
+
+
+def split(tracks: list[Track]) -> dict[str, list[Track]]:
+    """The parts of LibriSpeech by their first word. Raises `DataError` if a speaker is on two sides."""
+    sides = by_side(tracks)
+    check_split(sides)
+    return sides
+
+
+def recognises_speakers(folder: Path) -> bool:
+    """Whether every folder holds utterances that are named after it, as TSP's are: ``FA/FA01_01.wav``."""
+    files = [(sub, list(some(filter(is_audio, sub.rglob("*"))))) for sub in some(folders(folder))]
+    return any(found for _, found in files) and all(p.stem.startswith(sub.name) for sub, found in files for p in found)
+
+
+def find_speakers(folder: Path) -> Found:
+    """`read_speakers` as one list, the corpus named after the folder."""
+    try:
+        speakers = read_speakers(folder, folder.resolve().name)
+    except DataError:
+        return Found([], nothing("utterance"))
+    return Found([track for tracks in speakers.values() for track in tracks], [])
 
 
 def _track(speaker: str, path: Path, voice: str) -> Track:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from separation.audio import open_reader, resample
-from separation.datasets import Track
+from separation.audio import resample
+from separation.datasets import Track, open_path
+from separation.datasets.stems import parts
 from separation.errors import AudioError, DataError
 
 LISTED = 20
@@ -61,7 +62,7 @@ def load_pool(tracks: Sequence[Track], *, sample_rate: int, group: str, cache: P
         for name in names:
             try:
                 stems[name].append(_decode(track.stems[name], sample_rate, cache))
-            except (AudioError, OSError) as error:
+            except (AudioError, DataError, OSError) as error:
                 problems.append(f"{track.stems[name]}: {error}")
     if problems:
         more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
@@ -75,12 +76,13 @@ def load_pool(tracks: Sequence[Track], *, sample_rate: int, group: str, cache: P
 
 
 def _decode(path: Path, sample_rate: int, cache: Path) -> NDArray[np.int16]:
-    status = path.stat()
-    key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {sample_rate}".encode()).hexdigest()
+    states = [(part.file.resolve(), part.file.stat()) for part in parts(path)]
+    told = " ".join(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states)
+    key = hashlib.sha256(f"{path.name} {told} {sample_rate}".encode()).hexdigest()
     kept = cache / f"{key[:32]}.npy"
     if kept.exists():
         return np.asarray(np.load(kept), np.int16)
-    with open_reader(path) as reader:
+    with open_path(path) as reader:
         samples = reader.read(0, reader.length).mean(0)
     if reader.sample_rate != sample_rate:
         samples = resample(samples, reader.sample_rate, sample_rate)

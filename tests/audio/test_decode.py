@@ -302,8 +302,8 @@ def test_a_file_longer_than_it_claims_is_stopped_while_it_is_decoded(
     path = make(tmp_path, "mp3", music(6 * 48_000))
     honest = decode_module._probe_ffmpeg
 
-    def lying(path: Path) -> AudioInfo:
-        info = honest(path)
+    def lying(path: Path, index: int | None = None) -> AudioInfo:
+        info = honest(path, index)
         return AudioInfo(**{**vars(info), "length": 1})
 
     monkeypatch.setattr(decode_module, "_probe_ffmpeg", lying)

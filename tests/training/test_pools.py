@@ -79,7 +79,7 @@ def test_each_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = load(tracks, tmp_path)
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
     with monkeypatch.context() as patch:
-        patch.setattr(pools, "open_reader", lambda path: pytest.fail(f"{path} was decoded again"))
+        patch.setattr(pools, "open_path", lambda path: pytest.fail(f"{path} was decoded again"))
         second = load(tracks, tmp_path)
     assert all(np.array_equal(a, b) for a, b in zip(first.stems["speech"], second.stems["speech"], strict=True))
 
