@@ -1,6 +1,6 @@
 """Measure the bundled models, write the scores to their cards and `docs/results.md`.
 
-    python -m benchmarks.results --data DIR [--model NAME] [--only-print]
+    python -m benchmarks.results --data DIR [--model NAME] [--folder CANDIDATE]
 
 The data folder is the one that training takes (docs/training.md); only the test sides of its splits are used. Nothing in
 `docs/results.md` is written by hand.
@@ -8,20 +8,25 @@ The data folder is the one that training takes (docs/training.md); only the test
 
 import argparse
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from separation.evaluation import Row, speaker_pairs, vocals_mir1k, vocals_outside
-from separation.hub import Card, bundled, describe, load, readme
-from separation.models import Separator
+from separation.evaluation.published import Row, speaker_pairs, vocals_mir1k, vocals_outside
+from separation.hub import Card, bundled, describe, readme
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "results.md"
+YARDSTICKS = Path(__file__).with_name("yardsticks.json")
+"""What oracles and the floor score where the bundled models are measured; cards have no place for it."""
 COMMAND = "python -m benchmarks.results --data DIR"
-PROTOCOLS: dict[str, tuple[Callable[..., list[Row]], ...]] = {
-    "vocals": (vocals_mir1k, vocals_outside),
-    "speakers": (speaker_pairs,),
+BESIDE = {
+    "oracle:irm2": "ideal ratio mask (powers)",
+    "oracle:ibm1": "ideal binary mask (magnitudes)",
+    "oracle:mixture": "floor (the mixture)",
 }
+ONE_BY_ONE: dict[str, Callable[..., list[Row]]] = {"vocals": vocals_outside, "speakers": speaker_pairs}
 PUBLISHED = """\
 Published figures on MIR-1K, for orientation: MLRR 3.85, RNMF 4.97, DRNN 7.45, U-Net 7.43, SH-4stack 10.51 dB GNSDR. They train
 on `abjones` and `amy` and test on the other 17 singers; ours trains on five singers (and on other voices and music) and tests
@@ -33,27 +38,49 @@ copies are Vorbis-coded (32 dB median coding SNR), and the mixture is the sum of
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", choices=sorted(PROTOCOLS), help="measure this one only")
+    parser.add_argument("--model", choices=sorted(ONE_BY_ONE), help="measure this one only")
     parser.add_argument("--folder", type=Path, help="a candidate's folder; only printed")
+    parser.add_argument("--processes", type=int, default=1, help="clips of MIR-1K at once")
     parser.add_argument("--verbose", action="store_true", help="a line a clip")
     options = parser.parse_args()
-    names = [options.model] if options.model else sorted(PROTOCOLS)
-    for name in names:
-        rows = measure(load(options.folder or name), name, options.data, verbose=options.verbose)
-        for row in rows:
-            print(
-                f"{name:10s} {row.task:32s} {row.metric:32s} {row.mean:6.2f} [{row.low:.2f}, {row.high:.2f}] {row.data}"
-            )
+    for name in [options.model] if options.model else sorted(ONE_BY_ONE):
+        chosen = str(options.folder or name)
+        rows = measure(name, [chosen, *BESIDE], options.data, processes=options.processes, verbose=options.verbose)
+        for model, lines in rows.items():
+            for row in lines:
+                interval = f"[{row.low:.2f}, {row.high:.2f}]"
+                print(f"{model:16s} {row.task:32s} {row.metric:32s} {row.mean:6.2f} {interval} {row.data}")
         if options.folder is None:
-            write_scores(next(card for card in bundled() if card.name == name), rows)
+            write_scores(next(card for card in bundled() if card.name == name), rows.pop(chosen))
+            write_yardsticks(name, rows)
     if options.folder is None:
-        PAGE.write_text(page(bundled()))
+        PAGE.write_text(page(bundled(), json.loads(YARDSTICKS.read_text())))
 
 
-def measure(model: Separator, name: str, data: Path, *, verbose: bool = False) -> list[Row]:
-    """Every protocol of the model called `name`."""
-    progress = print if verbose else None
-    return [row for protocol in PROTOCOLS[name] for row in protocol(model, data, progress=progress)]
+def measure(
+    name: str, models: Sequence[str], data: Path, *, processes: int = 1, verbose: bool = False
+) -> dict[str, list[Row]]:
+    """Every figure of the card called `name`, of each of `models` (the card's own, a candidate, oracles)."""
+    rows: dict[str, list[Row]] = {model: [] for model in models}
+    if name == "vocals":
+        with tempfile.TemporaryDirectory() as folder:
+            rows |= vocals_mir1k(models, data, Path(folder) / "mir1k", processes=processes)
+    for model in models:
+        rows[model] = rows[model] + ONE_BY_ONE[name](model, data, progress=print if verbose else None)
+    return rows
+
+
+def write_yardsticks(name: str, rows: Mapping[str, Sequence[Row]]) -> None:
+    """Keep what oracles and the floor score for the page."""
+    kept = json.loads(YARDSTICKS.read_text()) if YARDSTICKS.exists() else {}
+    kept[name] = {
+        model: [
+            {"metric": f"{row.metric}, {row.task}", "data": row.data, "value": round(row.mean, 2), "unit": row.unit}
+            for row in lines
+        ]
+        for model, lines in rows.items()
+    }
+    YARDSTICKS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_scores(card: Card, rows: list[Row]) -> None:
@@ -76,12 +103,14 @@ def write_scores(card: Card, rows: list[Row]) -> None:
     (path.parent / "README.md").write_text(readme.write(describe(card.name)))
 
 
-def page(cards: list[Card]) -> str:
-    """The text of docs/results.md, from the cards alone."""
+def page(cards: Sequence[Card], yardsticks: Mapping[str, Any]) -> str:
+    """The text of docs/results.md, from the cards and from what oracles and the floor score."""
     lines = [
         "# Results",
         "",
         f"Written by `{COMMAND}`; do not edit. Intervals are 95 % bootstraps over the clusters named.",
+        "Oracles are told the true sources: a bound on what masks of their kind can do, not of others. The floor is the",
+        "mixture itself as every source.",
         "",
     ]
     for card in cards:
@@ -99,10 +128,25 @@ def page(cards: list[Card]) -> str:
             lines.append(
                 f"| {score.metric} | {score.value:.2f} {score.unit} | {interval} | {score.data} | {score.note or ''} |"
             )
-        lines.append("")
+        lines += ["", *_beside(card, yardsticks.get(card.name, {})), ""]
         if card.name == "vocals":
             lines += [PUBLISHED]
     return "\n".join(lines)
+
+
+def _beside(card: Card, yardsticks: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """One table: the model, oracles and the floor on the same clips."""
+    if not yardsticks:
+        return []
+    found = {model: {(r["metric"], r["data"]): f"{r['value']:.2f}" for r in rows} for model, rows in yardsticks.items()}
+    lines = [
+        f"| dB, higher is better | {card.name} | {' | '.join(BESIDE[model] for model in found)} |",
+        "|---|---|" + "---|" * len(found),
+    ]
+    for score in card.scores:
+        others = " | ".join(rows.get((score.metric, score.data), "") for rows in found.values())
+        lines.append(f"| {score.metric} ({score.data}) | {score.value:.2f} | {others} |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -26,7 +26,13 @@ PRIVATE = [
     r"--(extra-)?index" + r"-url|PIP_INDEX" + r"_URL|trusted" + r"-host|registry" + r"=http",
     r"https?://(?!127\.0\.0\.1|0\.0\.0\.0)\d+\.\d+\.\d+\.\d+",
 ]
-IMPORT_NAMES = {"huggingface-hub": "huggingface_hub", "pillow": "PIL"}
+IMPORT_NAMES = {
+    "huggingface-hub": "huggingface_hub",
+    "pillow": "PIL",
+    "torch-log-wmse": "torch_log_wmse",
+    "webrtcvad-wheels": "webrtcvad",
+}
+OPTIONAL = {"pesq"}  # imported where it is used, with an error that says what to install
 PINNED_FOR_LATER = {"librosa", "plotly", "torchaudio"}  # parts that ARCHITECTURE.md gives to a room
 
 
@@ -128,7 +134,7 @@ def test_requirements_are_what_is_imported_each_pinned() -> None:
     assert lines == sorted(lines)
     pinned = {IMPORT_NAMES.get(name, name) for name in (line.partition("==")[0] for line in lines)}
     imported = imported_packages() - set(sys.stdlib_module_names) - {"separation"}
-    assert imported - pinned == set(), "imported but not in requirements.txt"
+    assert imported - pinned - OPTIONAL == set(), "imported but not in requirements.txt"
     assert pinned - imported - PINNED_FOR_LATER == set(), "in requirements.txt but not imported"
 
 

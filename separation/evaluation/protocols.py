@@ -1,206 +1,133 @@
-"""The protocols by which the bundled models are measured: which audio, which mixture, which number, which clusters.
+"""How models are compared on data: which metrics, at which rate, over which windows, and how a track becomes one number.
 
-Every protocol runs the model through the engine, as a user would, on material of the test side only, and gives rows: a mean
-with a 95 % interval over clusters (songs, singers, speakers), never over clips.
+A protocol is a record, not a program: `scoring.py` follows it. A figure means little without its protocol, so every
+table carries the protocol's name and `run.json` all of its fields. The rules for one model on one fixed collection,
+behind the figures on the cards, are in `published.py`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import permutations
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+PerTrack = Literal["median", "mean", "whole", "pooled"]
+Average = Literal["median", "mean"]
 
-from separation.audio import open_reader, resample
-from separation.datasets import Track, mir1k, packages, speech
-from separation.engine import Options, separate
-from separation.metrics import bss_eval_v3_sdr, si_sdr
-from separation.models import Separator
-from separation.signals import Signal
-from separation.statistics import cluster_bootstrap
-
-Audio = NDArray[np.float32]
-
-OUTSIDE_RATE = 44100
-OUTSIDE_SECONDS = 12.0
-SILENT_SECONDS = 2.5  # nobody sings at the start of every mixture of `vocals_outside`
-EDGE_SECONDS = 0.25  # left out around the first sung note, where the reference has not quite begun
-LEVELS_DB = (-5.0, 0.0, 5.0)
-SPEAKER_RATE = 8000
-TEST_SPEAKERS = ("librispeech:2609", "librispeech:367")
+V4 = tuple(f"bss_eval_v4.{name}" for name in ("SDR", "ISR", "SIR", "SAR"))
+V3 = tuple(f"bss_eval_v3.{name}" for name in ("SDR", "SIR", "SAR"))
 
 
-class Row(NamedTuple):
-    """One line of a results table."""
+@dataclass(frozen=True)
+class Protocol:
+    """One way of comparing models.
 
-    task: str
-    metric: str
-    unit: str
-    mean: float
-    low: float
-    high: float
-    clips: int
-    clusters: str
-    data: str
-
-
-def vocals_mir1k(model: Separator, data: Path, *, progress: Callable[[str], None] | None = None) -> list[Row]:
-    """GNSDR on MIR-1K's test singers: BSS-eval v3 SDR of the voice, gain over the mixture's own, weighted by clip length.
-
-    Mixtures are plain sums (0 dB protocol). Clusters are songs.
+    Args:
+        name: what the command line and tables call it.
+        title: what people read.
+        about: what is done, in sentences, with its source.
+        metrics: names of `separation.metrics.METRICS`; the first is the headline.
+        window: seconds a window; None: every metric is of the whole track.
+        hop: seconds from window to window.
+        filters: the distortion filters of BSS-eval v4 are fitted to the whole track, or to each window passed alone. In
+            the latter case a last, shorter window is dropped, and a window in which any reference or estimate is all
+            zero is left out.
+        sample_rate: Hz at which estimates and references are compared; None: the recording's own.
+        mono: compared as the mean of their channels.
+        sources: compared by these names; None: by the sources of the model. An `accompaniment` that a model does not
+            give is the sum of its other estimates.
+        reported: sources whose values enter the table; None: all.
+        of_voices: metrics that are of the vocals only.
+        accompaniment: where a model gives vocals and several others, vocals are scored against the sum of the others,
+            and that sum is scored too, as museval does.
+        per_track: a track's number is the median or the mean over its windows; "pooled": windows of all tracks are one
+            heap. Metrics that are of the whole track count as they are: with "whole" there are no others.
+        average: what ranks models: the median or the mean over tracks.
+        weighted: means over tracks are weighted by duration.
     """
-    tracks = mir1k.split(mir1k.read(data / "mir1k"))["test"]
-    gains, input_gains, songs, lengths = [], [], [], []
-    for track in tracks:
-        voice, music, rate = _pair(track)
-        mixture = voice + music
-        stems = separate(model, Signal(mixture[None], rate), Options(device="cpu"))
-        before = bss_eval_v3_sdr(voice, mixture)
-        gains.append(bss_eval_v3_sdr(voice, stems["vocals"].samples[0]) - before)
-        input_gains.append(float(si_sdr(voice, stems["vocals"].samples[0]) - si_sdr(voice, mixture)))
-        songs.append(track.labels["song"])
-        lengths.append(float(voice.size))
-        _say(progress, f"{track.name}: {gains[-1]:.2f} dB")
-    left_out = [song for song in sorted(mir1k.LEFT_OUT) if song.split("_")[0] in mir1k.TEST_SINGERS]
-    about = f"MIR-1K, {' and '.join(mir1k.TEST_SINGERS)} without {', '.join(left_out)}, 0 dB"
-    return [
-        _row("singing over karaoke music", "GNSDR (BSS-eval v3)", gains, songs, about, "songs", lengths),
-        _row("singing over karaoke music", "SI-SDRi", input_gains, songs, about, "songs"),
-    ]
+
+    name: str
+    title: str
+    about: str
+    metrics: tuple[str, ...]
+    window: float | None = 1.0
+    hop: float = 1.0
+    filters: Literal["window", "whole"] = "whole"
+    sample_rate: int | None = None
+    mono: bool = False
+    sources: tuple[str, ...] | None = None
+    reported: tuple[str, ...] | None = None
+    of_voices: tuple[str, ...] = ()
+    accompaniment: bool = False
+    per_track: PerTrack = "median"
+    average: Average = "median"
+    weighted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides the numbers, JSON-able; without the words for people."""
+        fields = asdict(self)
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in fields.items()
+            if key not in ("title", "about")
+        }
 
 
-def vocals_outside(model: Separator, data: Path, *, progress: Callable[[str], None] | None = None) -> list[Row]:
-    """Voices and music of other kinds than in training, at 44.1 kHz: SI-SDRi of the voice, and its level where it is silent.
-
-    Solos of a choir (Choral Singing Dataset) and speech (Hedgewars' characters) over songs of Frets on Fire and the test
-    pieces of Wesnoth and Hedgewars, at -5, 0 and 5 dB (over where the voice is active). Each mixture starts with
-    `SILENT_SECONDS` without voice. Clusters are singers and speakers.
-    """
-    music = packages.read_music(data / "debian")["test"]
-    kinds: dict[str, Mapping[str, Sequence[Track]]] = {
-        "choir solos": {
-            p.stem: [Track(p.stem, {"speech": p})] for p in sorted((data / "csd_nino_dios").glob("*.flac"))
-        },
-        "44.1 kHz speech": packages.read_voices(data / "debian"),
-    }
-    rows = []
-    for kind, voices in kinds.items():
-        gains, leaks, people = [], [], []
-        for name, voice, backing in _outside_mixtures(voices, music):
-            estimate = separate(model, Signal((voice + backing)[None], OUTSIDE_RATE), Options(device="cpu"))["vocals"]
-            heard = estimate.samples[0]
-            gains.append(float(si_sdr(voice, heard) - si_sdr(voice, voice + backing)))
-            quiet = slice(0, int((SILENT_SECONDS - EDGE_SECONDS) * OUTSIDE_RATE))
-            leaks.append(float(_level_db((voice + backing)[quiet]) - _level_db(heard[quiet])))
-            people.append(name)
-            _say(progress, f"{kind}, {name}: {gains[-1]:.2f} dB, {leaks[-1]:.1f} dB quieter in silence")
-        about = "over Frets on Fire, Wesnoth and Hedgewars music, -5/0/5 dB, 44.1 kHz mono"
-        rows.append(_row(kind, "SI-SDRi", gains, people, about, "voices"))
-        rows.append(_row(kind, "attenuation where nobody sings", leaks, people, about, "voices"))
-    return rows
-
-
-def speaker_pairs(model: Separator, data: Path, *, progress: Callable[[str], None] | None = None) -> list[Row]:
-    """SI-SDRi on one woman and one man never heard in training, 0 dB, 8 kHz, best of the two orders.
-
-    TSP's FB with MD (60 pairs of sentences) and, across corpora, two LibriSpeech test-other speakers (10 pairs). Clusters are
-    sentences: there is one pair of speakers a corpus, so the interval says nothing about other speakers.
-    """
-    tsp = speech.read_speakers(data / "tsp", "tsp")
-    libri = speech.read_librispeech(data / "librispeech")["validation"]
-    pairs = {
-        "TSP, FB with MD": list(zip(tsp["FB"], tsp["MD"], strict=True)),
-        "LibriSpeech test-other, 367 with 2609": list(
-            zip(*([t for t in libri if t.labels["speaker"] == name] for name in TEST_SPEAKERS), strict=True)
+_ALL = (
+    Protocol(
+        name="sisec",
+        title="SiSEC 2018 (museval)",
+        about=(
+            "BSS-eval v4 on windows of 1 s, filters fitted once a track, at the recording's own rate and channels; "
+            "median over windows, then over tracks. A window in which any source is silent has no value. "
+            "Stöter, Liutkus and Ito, LVA/ICA 2018."
         ),
-    }
-    rows = []
-    for about, couples in pairs.items():
-        gains = []
-        for couple in couples:
-            voices = [_at_level(_mono(track.stems["speech"], SPEAKER_RATE)) for track in couple]
-            length = min(voice.size for voice in voices)
-            references = np.stack([voice[:length] for voice in voices])
-            mixture = references.sum(0)
-            stems = separate(model, Signal(mixture[None], SPEAKER_RATE), Options(device="cpu"))
-            estimates = [stem.samples[0] for stem in stems.values()]
-            best = max(
-                float(np.mean([si_sdr(r, e) for r, e in zip(references, order, strict=True)]))
-                for order in permutations(estimates)
-            )
-            gains.append(best - float(np.mean([si_sdr(r, mixture) for r in references])))
-            _say(progress, f"{couple[0].name} + {couple[1].name}: {gains[-1]:.2f} dB")
-        names = [couple[0].name for couple in couples]
-        rows.append(
-            _row("one woman and one man, unseen", "SI-SDRi", gains, names, about + ", 0 dB, 8 kHz", "sentences")
-        )
-    return rows
+        metrics=V4,
+        accompaniment=True,
+    ),
+    Protocol(
+        name="htmd",
+        title="HTMD-Net",
+        about=(
+            "BSS-eval v4 on mono at 22,050 Hz, every window of 1 s passed alone, so that filters are fitted per window; "
+            "windows in which any signal is all zero, and the last partial one, are left out. Song-wise: median over "
+            "windows, then over songs; segment-wise: all windows as one heap. Beside it the energy that is left where "
+            "nobody sings (PES) and the agreement of voice activity. Garoufis, Zlatintsi and Maragos, EUSIPCO 2021."
+        ),
+        metrics=(*V4, "pes_htmd", "vad_agreement"),
+        of_voices=("pes_htmd", "vad_agreement"),
+        filters="window",
+        sample_rate=22050,
+        mono=True,
+        sources=("vocals", "accompaniment"),
+    ),
+    Protocol(
+        name="mir1k",
+        title="MIR-1K",
+        about=(
+            "BSS-eval v3 of the voice over whole clips, mono at 16 kHz; NSDR is the SDR's gain over the mixture's own, "
+            "GNSDR its mean over clips weighted by their length. Hsu and Jang, IEEE TASLP 18(2), 2010."
+        ),
+        metrics=("bss_eval_v3.NSDR", *V3, "si_sdr_gain"),
+        window=None,
+        sample_rate=16000,
+        mono=True,
+        sources=("vocals", "accompaniment"),
+        reported=("vocals",),
+        per_track="whole",
+        average="mean",
+        weighted=True,
+    ),
+    Protocol(
+        name="whole",
+        title="Whole tracks",
+        about=(
+            "SI-SDR and SNR of whole tracks and their gain over the mixture, at the recording's own rate and channels; "
+            "mean over tracks. For any sources; the usual one for speech."
+        ),
+        metrics=("si_sdr_gain", "si_sdr", "snr_gain", "snr"),
+        window=None,
+        per_track="whole",
+        average="mean",
+    ),
+)
 
-
-def _outside_mixtures(
-    voices: Mapping[str, Sequence[Track]], music: Sequence[Track]
-) -> Iterator[tuple[str, Audio, Audio]]:
-    """``(name, voice, music)`` at equal level offsets, the same ones every time."""
-    length, silent = int(OUTSIDE_SECONDS * OUTSIDE_RATE), int(SILENT_SECONDS * OUTSIDE_RATE)
-    rng = np.random.default_rng(0)
-    for name, tracks in voices.items():
-        voice = np.zeros(length, np.float32)
-        voice[silent:] = _sequence(tracks, length - silent, rng)
-        for level_db in LEVELS_DB:
-            track = music[int(rng.integers(len(music)))]
-            whole = sum(_mono(path, OUTSIDE_RATE) for path in track.stems.values())
-            assert isinstance(whole, np.ndarray)
-            start = int(rng.integers(max(whole.size - length, 0) + 1))
-            piece = np.pad(whole[start : start + length], (0, max(length - whole.size, 0)))
-            yield name, _at_level(voice) * np.float32(10 ** (level_db / 20)), _at_level(piece)
-
-
-def _sequence(tracks: Sequence[Track], length: int, rng: np.random.Generator) -> Audio:
-    """Recordings of one voice, one after the other, until `length` is full; a long one starts where it sounds."""
-    out, filled = np.zeros(length, np.float32), 0
-    for i in rng.permutation(len(tracks)):
-        piece = _mono(tracks[int(i)].stems["speech"], OUTSIDE_RATE)
-        active = np.flatnonzero(np.abs(piece) > 0.05 * np.abs(piece).max(initial=0))
-        piece = piece[active[0] :] if active.size else piece
-        take = min(piece.size, length - filled)
-        out[filled : filled + take] = piece[:take]
-        filled += take + OUTSIDE_RATE // 4
-        if filled >= length:
-            break
-    return out
-
-
-def _pair(track: Track) -> tuple[Audio, Audio, int]:
-    with open_reader(track.stems["vocals"]) as v, open_reader(track.stems["accompaniment"]) as m:
-        length = min(v.length, m.length)
-        return v.read(0, length).mean(0), m.read(0, length).mean(0), v.sample_rate
-
-
-def _mono(path: Path, sample_rate: int) -> Audio:
-    with open_reader(path) as reader:
-        samples = reader.read(0, reader.length).mean(0)
-        return resample(samples, reader.sample_rate, sample_rate) if reader.sample_rate != sample_rate else samples
-
-
-def _at_level(x: Audio) -> Audio:
-    """A root mean square of 0.1 over the windows (25 ms at most) that are not silent."""
-    window = max(1, min(1024, x.size))
-    power = np.square(x[: x.size // window * window].reshape(-1, window)).mean(1)
-    return x * np.float32(0.1 / max(np.sqrt(power[power > 1e-3 * power.max()].mean()), 1e-9))
-
-
-def _level_db(x: Audio) -> float:
-    return float(10 * np.log10(np.square(x, dtype=np.float64).mean() + 1e-12))
-
-
-def _row(
-    task: str, metric: str, values: list[float], clusters: list[str], data: str, of: str, weights: Any = None
-) -> Row:
-    interval = cluster_bootstrap(values, clusters, weights=weights)
-    return Row(task, metric, "dB", *interval, len(values), f"{len(set(clusters))} {of}", data)
-
-
-def _say(progress: Callable[[str], None] | None, message: str) -> None:
-    if progress is not None:
-        progress(message)
+PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
+"""By name."""

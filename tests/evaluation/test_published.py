@@ -1,5 +1,6 @@
-"""The protocols on small folders made here: whole test sides, no training material, the right numbers for known models."""
+"""The figures on the cards, on small folders made here: whole test sides, no training material, known models."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,12 @@ import pytest
 import soundfile as sf
 import torch
 
-from separation.evaluation import protocols, speaker_pairs, vocals_mir1k, vocals_outside
+from benchmarks import results
+from separation.datasets import packages
+from separation.errors import DataError
+from separation.evaluation import published
+from separation.evaluation.published import speaker_pairs, vocals_mir1k, vocals_outside
+from separation.hub import bundled
 from separation.models import Spec
 
 RATE = 16000
@@ -41,19 +47,26 @@ def mir1k(tmp_path, rng) -> Path:
     return tmp_path
 
 
-def test_mir1k_measures_the_test_side_only(mir1k):
-    seen: list[str] = []
-    rows = vocals_mir1k(HalfOfEverything("vocals", "accompaniment"), mir1k, progress=seen.append)
-    assert {line.split(":")[0] for line in seen} == {"bug/bug_1_01", "bug/bug_2_01", "annar/annar_1_01"}
-    assert [row.metric for row in rows] == ["GNSDR (BSS-eval v3)", "SI-SDRi"]
-    for row in rows:
-        assert row.mean == pytest.approx(0, abs=1e-3)  # half the mixture is as good as the mixture
-        assert row.clips == 3
-        assert row.clusters == "3 songs"
+def test_mir1k_measures_the_test_side_only(mir1k, tmp_path):
+    seen = []
+    rows = vocals_mir1k(["oracle:mixture", "oracle:irm2"], mir1k, tmp_path / "out", progress=seen.append)
+    assert seen[-1].total == 2 * 3  # bug_1_01, bug_2_01 and annar_1_01
+    for model, lines in rows.items():
+        assert [row.metric for row in lines] == ["GNSDR (BSS-eval v3)", "SI-SDRi"]
+        for row in lines:
+            assert row.mean == pytest.approx(0, abs=1e-6) if model == "oracle:mixture" else row.mean > 3
+            assert (row.clips, row.clusters) == (3, "3 songs")
+    assert rows["oracle:irm2"][0].low <= rows["oracle:irm2"][0].mean <= rows["oracle:irm2"][0].high
+
+
+def test_mir1k_with_a_broken_clip_gives_no_figure(mir1k, tmp_path):
+    (mir1k / "mir1k" / "bug" / "bug_1_01.voice.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="bug_1_01"):
+        vocals_mir1k(["oracle:mixture"], mir1k, tmp_path / "out")
 
 
 def test_outside_measures_voices_and_silence(tmp_path, rng, monkeypatch):
-    monkeypatch.setattr(protocols, "OUTSIDE_SECONDS", 4.0)
+    monkeypatch.setattr(published, "OUTSIDE_SECONDS", 4.0)
     write(tmp_path / "csd_nino_dios" / "nino_Soprano_105.flac", 0.1 * rng.standard_normal(3 * RATE))
     write(tmp_path / "csd_nino_dios" / "nino_Bajos_104.flac", 0.1 * rng.standard_normal(3 * RATE))
     root = tmp_path / "debian"
@@ -66,8 +79,10 @@ def test_outside_measures_voices_and_silence(tmp_path, rng, monkeypatch):
         for stem in ("guitar", "song"):
             path = root / "usr/share/games/fretsonfire/data/songs" / pack / "one" / f"{stem}.ogg"
             write(path, 0.1 * rng.standard_normal(RATE), 44100)
-    for name in protocols.packages.SPEAKING:
-        write(root / protocols.packages.CHARACTERS / name / "Hello.ogg", 0.1 * rng.standard_normal(RATE), 44100)
+    for name in packages.SPEAKING:
+        write(root / packages.CHARACTERS / name / "Hello.ogg", 0.1 * rng.standard_normal(RATE), 44100)
+    floor = vocals_outside("oracle:mixture", tmp_path)
+    assert [row.mean for row in floor] == [pytest.approx(0, abs=1e-6)] * 4
     rows = vocals_outside(HalfOfEverything("vocals", "accompaniment", rate=44100), tmp_path)
     assert [(row.task, row.clips) for row in rows] == [
         ("choir solos", 6), ("choir solos", 6), ("44.1 kHz speech", 39), ("44.1 kHz speech", 39)
@@ -99,17 +114,28 @@ def test_speaker_pairs_take_the_better_order(tmp_path, rng, monkeypatch):
             8000,
         )
     parts: list[np.ndarray] = []
-    at_level = protocols._at_level
-    monkeypatch.setattr(protocols, "_at_level", lambda x: parts.append(at_level(x)) or parts[-1])
+    at_level = published._at_level
+    monkeypatch.setattr(published, "_at_level", lambda x: parts.append(at_level(x)) or parts[-1])
 
     def swapped(model, signal, options):
         second, first = parts[-1], parts[-2]
         noisy = {"speaker 1": second, "speaker 2": first}
         return {
-            name: protocols.Signal((x + 0.01 * rng.standard_normal(x.size))[None], 8000) for name, x in noisy.items()
+            name: published.Signal((x + 0.01 * rng.standard_normal(x.size))[None], 8000) for name, x in noisy.items()
         }
 
-    monkeypatch.setattr(protocols, "separate", swapped)
+    monkeypatch.setattr(published, "separate", swapped)
     rows = speaker_pairs(Perfect([]), tmp_path)
     assert [row.clips for row in rows] == [2, 1]
     assert all(row.mean == pytest.approx(20, abs=1) for row in rows)
+
+
+def test_the_page_of_results_is_what_the_cards_and_yardsticks_say():
+    yardsticks = json.loads(results.YARDSTICKS.read_text(encoding="utf-8"))
+    assert results.PAGE.read_text(encoding="utf-8") == results.page(bundled(), yardsticks)
+    assert {card.name for card in bundled()} == set(yardsticks)
+    for name, models in yardsticks.items():
+        assert set(models) == set(results.BESIDE)
+        scores = next(card.scores for card in bundled() if card.name == name)
+        for rows in models.values():
+            assert [(row["metric"], row["data"]) for row in rows] == [(score.metric, score.data) for score in scores]
