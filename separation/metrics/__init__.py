@@ -13,7 +13,6 @@ from separation.metrics.blind import residual_db as residual_db
 from separation.metrics.blind import stem_similarity as stem_similarity
 from separation.metrics.bss_eval import BssEval as BssEval
 from separation.metrics.bss_eval import bss_eval_v3 as bss_eval_v3
-from separation.metrics.bss_eval import bss_eval_v3_sdr as bss_eval_v3_sdr
 from separation.metrics.bss_eval import bss_eval_v4 as bss_eval_v4
 from separation.metrics.bss_eval import windows as windows
 from separation.metrics.bss_eval import with_rest as with_rest

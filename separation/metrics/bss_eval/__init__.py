@@ -25,7 +25,6 @@ from separation.metrics.bss_eval.scores import TAPS as TAPS
 from separation.metrics.bss_eval.scores import BssEval as BssEval
 from separation.metrics.bss_eval.scores import Filters as Filters
 from separation.metrics.bss_eval.scores import bss_eval_v3 as bss_eval_v3
-from separation.metrics.bss_eval.scores import bss_eval_v3_sdr as bss_eval_v3_sdr
 from separation.metrics.bss_eval.scores import bss_eval_v4 as bss_eval_v4
 from separation.metrics.bss_eval.scores import windows as windows
 from separation.metrics.bss_eval.scores import with_rest as with_rest

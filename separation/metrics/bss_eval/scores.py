@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -125,15 +124,6 @@ def bss_eval_v4(
     tensor([-6.0206, -6.0206], dtype=torch.float64)
     """
     return _bss_eval(reference, estimate, window, hop, taps, filters, permutation, images=True)
-
-
-def bss_eval_v3_sdr(reference: ArrayLike, estimate: ArrayLike, *, taps: int = TAPS) -> float:
-    """``[T]``, ``[T]`` -> the SDR of `bss_eval_v3` in dB: other sources do not enter it. NaN if either is silent.
-
-    This is the number behind the published MIR-1K figures (there called SDR; its gain over the mixture's own is NSDR).
-    """
-    s, e = (torch.from_numpy(np.array(x, np.float64))[None, None] for x in (reference, estimate))
-    return float(bss_eval_v3(s, e, taps=taps).sdr)
 
 
 @dataclass(frozen=True)
