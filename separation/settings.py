@@ -5,7 +5,9 @@ room looks at the environment.
 
 | variable | default | meaning |
 |---|---|---|
-| `EARSHOT_DATA` | a folder of the user | where jobs and measurements of this machine are kept |
+| `EARSHOT_DATA` | a folder of the user | where jobs, evaluations and measurements of this machine are kept |
+| `EARSHOT_DATABASE_URL` | a SQLite file in the data folder | where ratings are kept, as a SQLAlchemy URL |
+| `EARSHOT_DATASETS` | none | folders of recordings that visitors may measure models on, separated like `PATH` |
 | `EARSHOT_KEEP_HOURS` | 24 | hours until a visitor's recording and stems are deleted |
 | `EARSHOT_MAX_UPLOAD_MB` | 2000 | largest file that may be uploaded, in millions of bytes |
 | `EARSHOT_MAX_MINUTES` | 120 | longest recording that the page separates, in minutes |
@@ -13,6 +15,7 @@ room looks at the environment.
 | `EARSHOT_HOST` | 127.0.0.1 | address to listen on; 0.0.0.0 for the whole network. Else `GRADIO_SERVER_NAME` counts |
 | `EARSHOT_PORT` | 7860 | port the page listens on |
 | `EARSHOT_DEVICE` | auto | `auto`, `cpu`, `cuda`, `cuda:N` or `mps` |
+| `EARSHOT_ROOT_PATH` | none | where a reverse proxy serves the page, such as `/earshot`. Else `GRADIO_ROOT_PATH` counts |
 """
 
 import os
@@ -51,6 +54,9 @@ class Settings:
         host: address to listen on.
         port: port to listen on.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        datasets: folders that visitors may measure models on.
+        database: SQLAlchemy URL of the ratings; empty for a file in the data folder.
+        root_path: prefix of every address behind a reverse proxy, such as ``/earshot``; empty for none.
     """
 
     data: Path = field(default_factory=lambda: default_data_folder(os.environ))
@@ -61,11 +67,24 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     device: str = "auto"
+    datasets: tuple[Path, ...] = ()
+    root_path: str = ""
+    database: str = ""
 
     @property
     def jobs(self) -> Path:
         """The folder of the job store."""
         return self.data / "jobs"
+
+    @property
+    def database_url(self) -> str:
+        """Where the ratings are."""
+        return self.database or f"sqlite:///{self.data / 'ratings.db'}"
+
+    @property
+    def clips(self) -> Path:
+        """The folder of the audio that was rated."""
+        return self.data / "clips"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -84,6 +103,9 @@ class Settings:
             host=environment.get("EARSHOT_HOST") or environment.get("GRADIO_SERVER_NAME") or cls.host,  # set on Spaces
             port=_whole(environment, "EARSHOT_PORT", cls.port, 1, 65535),
             device=_device(environment, "EARSHOT_DEVICE", cls.device),
+            datasets=_folders(environment, "EARSHOT_DATASETS"),
+            root_path=_root_path(environment, "EARSHOT_ROOT_PATH", "GRADIO_ROOT_PATH"),
+            database=environment.get("EARSHOT_DATABASE_URL") or cls.database,
         )
 
 
@@ -111,6 +133,27 @@ def _device(environment: Mapping[str, str], name: str, default: str) -> str:
     text = environment.get(name) or default
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
         raise _bad(name, text, "auto, cpu, cuda, cuda:N or mps", default)
+    return text
+
+
+def _folders(environment: Mapping[str, str], name: str) -> tuple[Path, ...]:
+    """Folders separated as in ``PATH``; one that is not there is a mistake that the owner should hear of at the start."""
+    folders = []
+    for text in filter(None, environment.get(name, "").split(os.pathsep)):
+        folder = Path(text).expanduser().absolute()
+        if not folder.is_dir():
+            raise _bad(name, text, f"folders that exist, separated by {os.pathsep!r}", "none")
+        folders.append(folder)
+    return tuple(folders)
+
+
+def _root_path(environment: Mapping[str, str], *names: str) -> str:
+    name = next((name for name in names if environment.get(name)), "")
+    text = environment.get(name, "").rstrip("/")
+    if text and not re.fullmatch(r"(https?://[^/\s]+)?(/[^/\s?#]+)*", text):
+        raise _bad(
+            name, text, "a path such as /earshot, or a whole address such as https://example.org/earshot", "none"
+        )
     return text
 
 

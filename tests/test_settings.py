@@ -41,6 +41,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         ("EARSHOT_KEEP_HOURS", "nan", "number from 0.1"),
         ("EARSHOT_CPU_WORKERS", "0", "from 1 to 64"),
         ("EARSHOT_DEVICE", "gpu", "auto, cpu, cuda, cuda:N or mps"),
+        ("EARSHOT_ROOT_PATH", "earshot", "a path such as /earshot"),
+        ("GRADIO_ROOT_PATH", "/a//b", "a path such as /earshot"),
     ],
 )
 def test_wrong_values_say_which_and_what_is_allowed(name: str, value: str, allowed: str) -> None:
@@ -50,6 +52,23 @@ def test_wrong_values_say_which_and_what_is_allowed(name: str, value: str, allow
 
 def test_an_empty_value_counts_as_not_set() -> None:
     assert Settings.from_environment({"EARSHOT_PORT": "", "EARSHOT_DEVICE": ""}).port == 7860
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [("/a/b/", "/a/b"), ("/", ""), ("https://example.org/a", "https://example.org/a"), ("", "")],
+)
+def test_the_prefix_of_a_proxy_has_no_slash_at_its_end(given: str, found: str) -> None:
+    assert Settings.from_environment({"EARSHOT_ROOT_PATH": given}).root_path == found
+    assert Settings.from_environment({"GRADIO_ROOT_PATH": given}).root_path == found
+    assert Settings.from_environment({"EARSHOT_ROOT_PATH": "/x", "GRADIO_ROOT_PATH": given}).root_path == "/x"
+
+
+def test_ratings_are_kept_in_the_data_folder_or_where_the_owner_says(tmp_path: Path) -> None:
+    here = Settings.from_environment({"EARSHOT_DATA": str(tmp_path)})
+    assert here.database_url == f"sqlite:///{tmp_path / 'ratings.db'}" and here.clips == tmp_path / "clips"
+    there = "postgresql+psycopg://user:password@host/ratings"
+    assert Settings.from_environment({"EARSHOT_DATABASE_URL": there}).database_url == there
 
 
 def test_the_data_folder_of_each_platform() -> None:

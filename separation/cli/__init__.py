@@ -7,13 +7,24 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from separation import __version__
-from separation.cli import models, separate, serve, train
+from separation.cli import datasets, evaluate, models, ratings, separate, serve, train
 from separation.cli.shared import app, talk
 from separation.errors import SeparationError
 
-__all__ = ["app", "main", "models", "separate", "serve", "train"]  # importing a file of commands adds them to `app`
+__all__ = [
+    "app",
+    "datasets",
+    "evaluate",
+    "main",
+    "models",
+    "ratings",
+    "separate",
+    "serve",
+    "train",
+]  # importing a file of commands adds them to `app`
 
 
 def main() -> None:
@@ -21,7 +32,7 @@ def main() -> None:
     try:
         app()
     except SeparationError as error:
-        talk.print(f"[red]earshot:[/red] {error}", soft_wrap=True)
+        talk.print(f"[red]earshot:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
 
 

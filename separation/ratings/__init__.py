@@ -7,6 +7,9 @@ from separation.ratings.records import Event as Event
 from separation.ratings.records import Trial as Trial
 from separation.ratings.records import parse_event as parse_event
 from separation.ratings.store import Store as Store
+from separation.ratings.store import Stored as Stored
 from separation.ratings.store import Withdrawn as Withdrawn
 from separation.ratings.views import Rating as Rating
+from separation.ratings.views import Said as Said
 from separation.ratings.views import rating_of as rating_of
+from separation.ratings.views import said as said

@@ -23,6 +23,7 @@ _ID = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
 _LATEST = 4_102_444_800_000  # ms: the year 2100; a clock beyond it is broken
 
 Seconds = Annotated[float, Field(ge=0, le=360_000, allow_inf_nan=False)]
+Hertz = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -49,7 +50,7 @@ class Mark(_Payload):
     end: Seconds
     label: Literal["bleed", "musical noise", "muffled", "gap", "phasey", "wrong source", "other"]
     severity: Annotated[int, Field(ge=1, le=3)]
-    band_hz: tuple[Seconds, Seconds] | None = None
+    band_hz: tuple[Hertz, Hertz] | None = None
 
     @model_validator(mode="before")
     @classmethod

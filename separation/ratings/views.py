@@ -40,6 +40,53 @@ class Rating:
         return not (self.answers or self.marks or any(self.comments.values()))
 
 
+@dataclass(frozen=True)
+class Said:
+    """An answer or a mark as it stands.
+
+    Args:
+        payload: the last word.
+        made: when it was said, in milliseconds since 1970 by the client's clock.
+        blind: see `said`.
+    """
+
+    payload: Answer | Mark
+    made: int
+    blind: bool
+
+
+def said(events: Iterable[Event]) -> list[Said]:
+    """What stands of the answers and marks of one trial, each with whether it was given blind.
+
+    Blind: something was heard, and no stretch of listening that began before the answer showed the name of the model, a metric
+    or a view. A stretch reaches from one ``heard`` event to the next, whatever lies between: a client that wants its answers to
+    count as blind sends one before it reveals anything. What was changed after the names were seen is not blind.
+    """
+    ordered = sorted({event.id: event for event in events}.values(), key=lambda event: (event.made, event.id))
+    heard = [event for event in ordered if isinstance(event.payload, Heard)]
+    starts = [-1, *(event.made for event in heard)]
+    seen = [start for start, event in zip(starts, heard, strict=False) if _saw(event.payload)]
+    revealed = min(seen) if seen else None
+    standing: dict[tuple[str, str], Said] = {}
+    for event in ordered:
+        payload = event.payload
+        if isinstance(payload, Answer | Mark):
+            key = (
+                ("answer", f"{payload.stem}/{payload.scale}") if isinstance(payload, Answer) else ("mark", payload.mark)
+            )
+            blind = bool(heard) and (revealed is None or event.made <= revealed)
+            standing.pop(key, None)
+            if isinstance(payload, Mark) or payload.value is not None:
+                standing[key] = Said(payload, event.made, blind)
+        elif isinstance(payload, Unmark):
+            standing.pop(("mark", payload.mark), None)
+    return list(standing.values())
+
+
+def _saw(payload: Payload) -> bool:
+    return isinstance(payload, Heard) and (payload.saw_model or payload.saw_metrics or payload.saw_views)
+
+
 def rating_of(events: Iterable[Event]) -> Rating:
     """The rating that `events` of one trial make, in any order; the same event twice counts once."""
     unique = {event.id: event for event in events}

@@ -245,6 +245,87 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_withdrawn_words_leave_the_disk_while_the_store_stays_open(store: Store, tmp_path: Path) -> None:
+    _, token = store.serve("listener", "rating", {}, {})
+    store.save(token, [event(1, kind="comment", text="SECRET-WORDS")])
+    assert any(b"SECRET-WORDS" in path.read_bytes() for path in tmp_path.iterdir())
+    store.withdraw(token)
+    assert not any(b"SECRET-WORDS" in path.read_bytes() for path in tmp_path.iterdir())
+    _, token = store.serve("listener", "rating", {}, {})
+    store.save(token, [event(1, kind="comment", text="SECRET-WORDS")])
+    store.forget("listener")
+    assert not any(b"SECRET-WORDS" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_snapshot_shows_one_moment(store: Store, tmp_path: Path) -> None:
+    tokens = [store.serve("listener", "rating", {}, {"mixture": "a" * 64})[1] for _ in range(3)]
+    for token in tokens:
+        store.save(token, [answer(1), answer(2)])
+    seen = store.snapshot()
+    first = next(seen)
+    other = Store(url(tmp_path))
+    other.withdraw(tokens[2])
+    other.save(tokens[1], [answer(3)])
+    other.close()
+    whole = [first, *seen]
+    assert [len(events) for _, events in whole] == [2, 2, 2]
+    assert all(trial.clips == {"mixture": "a" * 64} for trial, _ in whole)
+    assert {stored.received for _, events in whole for stored in events} == {1_700_000_000.0}
+    assert sorted(len(events) for _, events in store.snapshot()) == [2, 3]
+
+
+@pytest.mark.parametrize("listener", ["", "a b", "x" * 65, "../x", "ä", "listener\n"])
+def test_a_listener_is_a_random_id_and_no_name(store: Store, listener: str) -> None:
+    with pytest.raises(RatingError, match="listener's id"):
+        store.serve(listener, "rating", {}, {})
+
+
+def test_a_token_that_no_text_can_be_opens_nothing(store: Store) -> None:
+    with pytest.raises(UnknownTrial):
+        store.trial("\ud800")
+
+
+def test_a_busy_database_says_that_nothing_was_lost(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    from separation.ratings import database
+
+    _, token = store.serve("listener", "rating", {}, {})
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    impatient = Store(url(tmp_path))
+    holder = sqlite3.connect(tmp_path / "ratings.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RatingError, match=r"busy.*Try again"):
+        impatient.save(token, [answer(1)])
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert impatient.save(token, [answer(1)]) == ["saved"]
+    impatient.close()
+
+
+def test_the_folder_of_the_database_is_made(tmp_path: Path) -> None:
+    Store(url(tmp_path / "not" / "here")).close()
+    assert (tmp_path / "not" / "here" / "ratings.db").exists()
+
+
+def test_what_cannot_be_opened_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for wrong in (url(tmp_path / "file"), f"sqlite:///{tmp_path}"):
+        with pytest.raises(RatingError, match=f"{tmp_path}.*EARSHOT_DATABASE_URL"):
+            Store(wrong)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    engine = open_engine(url(tmp_path))
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(RatingError, match=r"another version.*newest"):
+        Store(url(tmp_path))
+
+
 def _dump_today(folder: Path) -> None:
     """Write the past form's file of the newest migration, once, when it is made."""
     import sqlite3
