@@ -1,9 +1,8 @@
-"""Which stems of a track belong to which source of a model: by name, never by guess.
+"""The stems that a model's sources should sound like, opened as readers, so that the engine can take them block by block.
 
-`references_of` opens them as readers, so that the engine can take them block by block (oracles do).
+Which stems belong to which source is decided by name in `datasets.names`.
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,16 +10,9 @@ from pathlib import Path
 
 from separation.audio import Reader
 from separation.datasets import Track, open_mixture, open_stem
+from separation.datasets.names import match
 from separation.datasets.tracks import MIXTURE
 from separation.errors import DataError
-
-VOCALS = "vocals"
-ACCOMPANIMENT = "accompaniment"
-ALIASES = {
-    VOCALS: frozenset({VOCALS, "vocal", "voice", "voices", "singing"}),
-    ACCOMPANIMENT: frozenset({ACCOMPANIMENT, "music", "instrumental", "backing", "karaoke"}),
-}
-"""Other names under which a source is known. Capitals, blanks and dashes never matter; ``speaker 1`` is also ``s1``."""
 
 
 def references_of(
@@ -28,7 +20,7 @@ def references_of(
 ) -> dict[str, Reader]:
     """The stems of `track` that `sources` should sound like.
 
-    A stem of that name (or of one of its `ALIASES`). For ``accompaniment``, where no stem is called so: the sum of all
+    A stem of that name (or of one that means the same). For ``accompaniment``, where no stem is called so: the sum of all
     stems that no other source claims.
 
     Args:
@@ -43,28 +35,18 @@ def references_of(
         DataError: a source has no stem; names the stems that are there.
     """
     stems = stems_of(track)
-    claimed = {source: found for source in sources if (found := _stem_called(source, stems)) is not None}
-    missing = [source for source in sources if source not in claimed]
-    if missing and in_order and len(stems) == len(sources):
-        claimed, missing = dict(zip(sources, stems, strict=True)), []
-    rest = [name for name in stems if name not in claimed.values()]
-    lacking = [source for source in missing if source != ACCOMPANIMENT or not rest]
+    matched = match(sources, stems)
+    if in_order and len(matched) < len(sources) == len(stems):
+        matched = {source: (stem,) for source, stem in zip(sources, stems, strict=True)}
+    lacking = [source for source in sources if source not in matched]
     if lacking:
         raise DataError(
             f"Compare {', '.join(sources)} with the stems of {track.name}",
             f"it has no stem for {', '.join(lacking)}; its stems are {', '.join(stems) or 'none'}",
             "Name the stems after the sources, or choose a model that separates these",
         )
-    summed = replace(track, stems={name: track.stems[name] for name in rest})
     with ExitStack() as opened:
-        readers = {
-            source: opened.enter_context(
-                open_stem(track, claimed[source], scratch=scratch)
-                if source in claimed
-                else open_mixture(summed, scratch=scratch)
-            )
-            for source in sources
-        }
+        readers = {source: opened.enter_context(_open(track, matched[source], scratch)) for source in sources}
         opened.pop_all()
     return readers
 
@@ -74,23 +56,7 @@ def stems_of(track: Track) -> list[str]:
     return [name for name in track.stems if name.casefold() != MIXTURE]
 
 
-def canonical(name: str) -> str:
-    """The one word for what a source or stem is called.
-
-    >>> canonical("Voice"), canonical("Music"), canonical("Speaker 1"), canonical("s1"), canonical("Lead-Guitar")
-    ('vocals', 'accompaniment', 's1', 's1', 'leadguitar')
-    """
-    word = re.sub(r"[\W_]+", "", name.casefold())
-    for source, aliases in ALIASES.items():
-        if word in aliases:
-            return source
-    speaker = re.fullmatch(r"(?:s|spk|speaker)(\d+)", word)
-    return f"s{int(speaker[1])}" if speaker else word
-
-
-def _stem_called(source: str, stems: Sequence[str]) -> str | None:
-    """The stem of exactly that name, else the only one that means the same."""
-    if source in stems:
-        return source
-    same = [name for name in stems if canonical(name) == canonical(source)]
-    return same[0] if len(same) == 1 else None
+def _open(track: Track, stems: Sequence[str], scratch: Path | None) -> Reader:
+    if len(stems) == 1:
+        return open_stem(track, stems[0], scratch=scratch)
+    return open_mixture(replace(track, stems={name: track.stems[name] for name in stems}), scratch=scratch)

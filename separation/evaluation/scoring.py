@@ -13,10 +13,11 @@ import numpy as np
 
 from separation.audio import Reader, resample
 from separation.datasets import Track, open_mixture
+from separation.datasets.names import ACCOMPANIMENT, VOCALS, canonical
 from separation.engine import Options, SideInformation, reference_side, run
 from separation.errors import DataError, ModelError
 from separation.evaluation.protocols import Protocol
-from separation.evaluation.references import ACCOMPANIMENT, VOCALS, canonical, references_of
+from separation.evaluation.references import references_of
 from separation.metrics import Value, measure
 from separation.models import Separator
 from separation.signals import Samples
