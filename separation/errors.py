@@ -17,6 +17,9 @@ prints them in one line.
     ├── HubError               a repository cannot be fetched: missing, private, gated, too large, offline
     ├── DataError              a data folder is broken; lists what is wrong, file by file
     ├── DeviceError            the device that was asked for is not there
+    ├── MissingExtra           an optional package is not installed
+    ├── RatingError            a rating cannot be kept
+    │   └── UnknownTrial       withdrawn or never served
     └── JobError               a job cannot go on
         ├── UnknownJob         expired, deleted or never made
         └── Cancelled          stopped on request
@@ -77,6 +80,15 @@ class DataError(SeparationError): ...
 
 
 class DeviceError(SeparationError): ...
+
+
+class MissingExtra(SeparationError): ...
+
+
+class RatingError(SeparationError): ...
+
+
+class UnknownTrial(RatingError): ...
 
 
 class JobError(SeparationError): ...

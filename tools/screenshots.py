@@ -70,7 +70,7 @@ def separate_first(browser: Browser, address: str) -> str:
     page.goto(address)
     page.get_by_role("button", name="Separate", exact=True).click()
     page.wait_for_selector("earshot-player[job]", state="attached", timeout=PATIENCE * 1000)
-    job = page.get_attribute("earshot-player", "job")
+    job = page.get_attribute("earshot-player[job]", "job")
     _wait(lambda: _state(address, str(job))["status"] not in ("waiting", "running"), "the separation")
     state = _state(address, str(job))
     page.close()
@@ -83,7 +83,8 @@ def shoot(browser: Browser, address: str, job: str, width: int, theme: str) -> I
     """The whole page with the finished separation."""
     page = browser.new_page(viewport={"width": width, "height": SIZES[width]}, device_scale_factor=1)
     page.goto(f"{address}?job={job}&__theme={theme}")
-    page.wait_for_selector("earshot-player .track:not(.skeleton) canvas", timeout=PATIENCE * 1000)
+    for player in (".earshot-recording", ".earshot-result"):
+        page.wait_for_selector(f"{player} earshot-player .track:not(.skeleton) canvas", timeout=PATIENCE * 1000)
     _settle(page)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
     page.close()

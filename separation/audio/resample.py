@@ -6,12 +6,13 @@ any block with enough input around it equals the same region of the whole file.
 
 The filter is a Kaiser-windowed sinc (J. F. Kaiser, 1974; its length from attenuation = 7.95 + 14.36 · taps · Δf) that
 passes up to 0.45 of the lower rate and stops, at -100 dB or less, from 0.5 of it: nothing folds back. Common ratios run
-as one matrix product a stretch of output samples, ratios of large coprime numbers (44,099 Hz to 16,000 Hz) through
-SciPy's polyphase `upfirdn`. Computed in float64.
+as matrix products, ratios of large coprime numbers (44,099 Hz to 16,000 Hz) through SciPy's polyphase `upfirdn`.
+Computed in the precision of the input: float32 sums leave noise 125 dB below the signal, float64 none.
 """
 
 from functools import lru_cache
-from math import ceil, gcd
+from itertools import pairwise
+from math import ceil, floor, gcd
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -32,7 +33,7 @@ LARGEST_MATRIX = 1 << 21
 LARGEST_STEP = 200_000
 """Of the grid, in samples: a larger one needs a filter of more than 200 MB."""
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 def grid(from_rate: int, to_rate: int) -> tuple[int, int]:
@@ -78,7 +79,7 @@ def resample(x: ArrayLike, from_rate: int, to_rate: int) -> Samples:
     """Change the sample rate without shifting anything in time.
 
     Args:
-        x: ``[*, T]``; beyond its ends it counts as zero.
+        x: ``[*, T]``; beyond its ends it counts as zero. float32 is computed in float32, all else in float64.
         from_rate: Hz of `x`.
         to_rate: Hz of the result.
 
@@ -89,6 +90,8 @@ def resample(x: ArrayLike, from_rate: int, to_rate: int) -> Samples:
         ShapeError: `x` has no axis; a rate is not positive; or the rates, without their common factor, exceed 200,000.
     """
     samples = np.asarray(x)
+    if samples.dtype != np.float32:
+        samples = samples.astype(np.float64)
     step_in, step_out = grid(from_rate, to_rate)
     if samples.ndim == 0:
         raise ShapeError("Resample audio", "a single number", "Pass an array whose last axis is time")
@@ -138,35 +141,49 @@ class StreamResampler:
         return resample(self._buffer, *self._rates)[:, self._pad // self._step_in * self._step_out :]
 
 
-def _by_matrix(x: NDArray[np.floating], step_in: int, step_out: int, out: Samples) -> None:
-    """Stretches of input times one matrix, some hundreds of stretches at a time."""
+def _by_matrix(x: Array, step_in: int, step_out: int, out: Samples) -> None:
+    """Stretches of input times a matrix a part, many stretches at a time."""
     margin = resample_margin(step_in, step_out)
-    matrix, stretch_in, stretch_out = _matrix(step_in, step_out)
+    stretch_in, stretch_out, parts = _parts(step_in, step_out, x.dtype.name)
     count = -(-len(out) // stretch_out)
-    rows = max(1, (1 << 20) // matrix.shape[0])
+    rows = max(1, (1 << 20) // (stretch_in + 2 * margin))
     for first in range(0, count, rows):
         last = min(first + rows, count)
         start, stop = first * stretch_in - margin, last * stretch_in + margin
-        block = np.zeros(stop - start)
+        block = np.zeros(stop - start, x.dtype)
         inside = x[max(0, start) : max(0, stop)]
         block[max(0, -start) : max(0, -start) + len(inside)] = inside
-        windows = sliding_window_view(block, stretch_in + 2 * margin)[::stretch_in]
-        piece = out[first * stretch_out : last * stretch_out]
-        piece[:] = (np.ascontiguousarray(windows) @ matrix).ravel()[: len(piece)]
+        piece = np.empty((last - first, stretch_out), x.dtype)
+        for offset, outputs, matrix in parts:
+            windows = sliding_window_view(block[offset:], len(matrix))[::stretch_in]
+            piece[:, outputs] = np.ascontiguousarray(windows[: last - first]) @ matrix
+        target = out[first * stretch_out : last * stretch_out]
+        target[:] = piece.ravel()[: len(target)]
 
 
 @lru_cache(maxsize=16)
-def _matrix(step_in: int, step_out: int) -> tuple[Array, int, int]:
-    """The filter as ``[input, output]`` for a stretch of whole grid steps about as long as the filter itself."""
+def _parts(step_in: int, step_out: int, precision: str) -> tuple[int, int, list[tuple[int, slice, Array]]]:
+    """The filter for a stretch of whole grid steps: its input and output samples, and the parts that cover it.
+
+    A part is the first input sample it needs (from a margin before the stretch), the outputs it makes, and the filter
+    as ``[input, output]``. A matrix is mostly zeros if its outputs lie far apart and slow if it has few: parts two
+    thirds of a margin long were fastest.
+    """
     margin = resample_margin(step_in, step_out)
-    steps = max(1, 2 * margin // step_in)
-    stretch_in, stretch_out = steps * step_in, steps * step_out
-    inputs = np.arange(-margin, stretch_in + margin)[:, None]
-    outputs = np.arange(stretch_out)[None, :] * step_in / step_out
-    return _kernel(np.asarray(outputs - inputs, np.float64), step_in, step_out), stretch_in, stretch_out
+    stretch_in = step_in * max(1, round(2 / 3 * margin / step_in))
+    stretch_out = stretch_in // step_in * step_out
+    count = max(1, round(1.5 * stretch_in / margin))
+    edges = [stretch_out * index // count for index in range(count + 1)]
+    parts = []
+    for first, last in pairwise(edges):
+        times = np.arange(first, last) * (step_in / step_out)
+        inputs = np.arange(ceil(times[0] - margin), floor(times[-1] + margin) + 1)
+        matrix = _kernel(times[None, :] - inputs[:, None], step_in, step_out).astype(precision)
+        parts.append((int(inputs[0]) + margin, slice(first, last), matrix))
+    return stretch_in, stretch_out, parts
 
 
-def _by_upfirdn(x: NDArray[np.floating], step_in: int, step_out: int, out: Samples) -> None:
+def _by_upfirdn(x: Array, step_in: int, step_out: int, out: Samples) -> None:
     margin = resample_margin(step_in, step_out)
     # `upfirdn` starts at the filter's first tap: zeros in front put the first output on the input's first sample.
     lead = -(-margin * step_out // step_in) * step_in - margin * step_out

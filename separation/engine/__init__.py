@@ -7,22 +7,36 @@ band       models for lower rates
 stitch     the same voice on the same track
 overlap    chunks -> one stream
 delivery   raw estimates -> tracks, and how well they add up
+references true sources beside a recording
 device     where, how precisely, and what when memory is short
 observe    looking over the engine's shoulder
+latents    what a model did inside, pooled while it runs
+edits      separators with their masks changed
+drafts     a chosen recording before it is separated: seen, heard, expired
 files      a file in, a folder of stems out
 run        all of it, in order
 """
 
 from separation.engine.delivery import null_db as null_db
 from separation.engine.device import resolve_device as resolve_device
+from separation.engine.edits import Edit as Edit
+from separation.engine.edits import Edited as Edited
+from separation.engine.edits import Rows as Rows
 from separation.engine.files import Separated as Separated
 from separation.engine.files import separate_file as separate_file
+from separation.engine.latents import Basis as Basis
+from separation.engine.latents import LatentGrid as LatentGrid
+from separation.engine.latents import LatentPool as LatentPool
+from separation.engine.latents import basis as basis
+from separation.engine.latents import read_grid as read_grid
 from separation.engine.observe import ChunkView as ChunkView
 from separation.engine.observe import Observer as Observer
 from separation.engine.options import RESIDUAL as RESIDUAL
 from separation.engine.options import Options as Options
 from separation.engine.options import Progress as Progress
 from separation.engine.options import Report as Report
+from separation.engine.options import SideInformation as SideInformation
 from separation.engine.options import Sink as Sink
+from separation.engine.references import reference_side as reference_side
 from separation.engine.run import run as run
 from separation.engine.run import separate as separate

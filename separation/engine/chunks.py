@@ -7,7 +7,7 @@ recording has the same shape; the chunks are spread evenly, so that the last is 
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lcm
 
 import numpy as np
 
@@ -75,7 +75,8 @@ def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
     """Lay out the chunks of a recording of `length` > 0 samples.
 
     A permutation-invariant model gets enough context for neighbours to have `MATCHED` seconds in common, and at least
-    twice that as its segment. Where rates differ the context also covers the resampling filter.
+    twice that as its segment. Where rates differ the context also covers the resampling filter. A model that is `Spec.align`ed
+    has a coarser grid.
 
     Raises:
         JobError: the segment leaves nothing beside the context.
@@ -91,6 +92,8 @@ def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
     if spec.permutation_invariant:
         segment, context = max(segment, 2 * MATCHED), max(context, (MATCHED - options.fade) / 2)
     step, model_step = grid(sample_rate, spec.sample_rate)
+    aligned = lcm(model_step, spec.align) // model_step
+    step, model_step = step * aligned, model_step * aligned
     edge = resample_margin(spec.sample_rate, sample_rate) * sample_rate / spec.sample_rate
     whole_context = _round_up(max(ceil(context * sample_rate), ceil(edge)), step)
     kept = max(round(segment * sample_rate) - 2 * whole_context, step)
@@ -118,20 +121,44 @@ def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
     )
 
 
-def read_chunk(reader: Reader, layout: Plan, index: int) -> tuple[Samples, Samples]:
-    """The audio of a chunk: at the recording's rate ``[C, span]`` and at the model's ``[C, model_length]``.
+class ChunkReader:
+    """Reads the chunks of a recording; what a chunk shares with the one before is read and resampled once.
 
-    Raises:
-        NonFiniteAudio: a sample is NaN or infinite.
+    Args:
+        reader: the recording.
+        layout: of its chunks.
     """
-    margin = layout.margin
-    start = layout.start(index) - margin
-    wide = read_reflected(reader, start, layout.span + 2 * margin)
-    if not np.isfinite(wide).all():
-        raise _non_finite(reader, wide, start)
-    skip = layout.to_model(margin)
-    heard = resample(wide, layout.sample_rate, layout.model_rate)[:, skip : skip + layout.model_length]
-    return wide[:, margin : margin + layout.span], heard
+
+    def __init__(self, reader: Reader, layout: Plan) -> None:
+        self._reader, self._layout = reader, layout
+        self._before: tuple[int, Samples, Samples] | None = None
+
+    def read(self, index: int) -> tuple[Samples, Samples]:
+        """The audio of a chunk: at the recording's rate ``[C, span]`` and at the model's ``[C, model_length]``.
+
+        Raises:
+            NonFiniteAudio: a sample is NaN or infinite.
+        """
+        layout, margin = self._layout, self._layout.margin
+        wide, heard = np.zeros((2, self._reader.channels, 0), np.float32)
+        if self._before is not None and self._before[0] == index - 1:
+            _, wide, heard = self._before
+            wide, heard = wide[:, layout.stride :], heard[:, layout.to_model(layout.stride) :]
+        wide = np.concatenate([wide, self._read(index, wide.shape[1])], axis=1)
+        step, model_step = grid(layout.sample_rate, layout.model_rate)
+        steps = heard.shape[1] // model_step  # what is not resampled again
+        fresh = resample(wide[:, steps * step :], layout.sample_rate, layout.model_rate)[:, layout.to_model(margin) :]
+        heard = np.concatenate([heard[:, : steps * model_step], fresh], axis=1)[:, : layout.model_length]
+        self._before = index, wide, heard
+        return wide[:, margin : margin + layout.span], heard
+
+    def _read(self, index: int, known: int) -> Samples:
+        """A chunk and its margins, without the first `known` samples."""
+        start = self._layout.start(index) - self._layout.margin + known
+        fresh = read_reflected(self._reader, start, self._layout.span + 2 * self._layout.margin - known)
+        if not np.isfinite(fresh).all():
+            raise _non_finite(self._reader, fresh, start)
+        return fresh
 
 
 def read_reflected(reader: Reader, start: int, length: int) -> Samples:

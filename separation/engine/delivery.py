@@ -11,7 +11,6 @@ from math import log10
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from separation.engine.options import RESIDUAL
 from separation.errors import Cancelled, ShapeError
@@ -33,23 +32,20 @@ class Readable(Protocol):
     def read(self, start: int, length: int) -> Samples: ...
 
 
-def deliver(
-    raw: NDArray[np.float64], mixture: Samples, sources: Sequence[str], *, consistency: bool
-) -> dict[str, Samples]:
+def deliver(raw: Samples, mixture: Samples, sources: Sequence[str], *, consistency: bool) -> dict[str, Samples]:
     """Raw estimates ``[S, C, T]`` and the mixture ``[C, T]`` -> every track by name, float32 ``[C, T]``.
 
     A lone source is the raw estimate. `RESIDUAL` is mixture - sum of the raw estimates, so that without `consistency`
     (and for a lone source) stems and residual add up to the mixture; with it, the stems alone do.
     """
-    # Rounded first, so that the residual is what is missing from the stems as they are written, and 0 where nothing is.
-    estimates = raw.astype(np.float32)
-    missing = mixture - estimates.sum(axis=0, dtype=np.float64)
-    tracks: dict[str, Samples] = dict(zip(sources, estimates, strict=True))
+    missing = mixture.astype(np.float64)
+    for estimate in raw:
+        missing -= estimate
+    tracks: dict[str, Samples] = dict(zip(sources, raw, strict=True))
     if consistency and len(sources) == 2:
-        tracks[sources[1]] = (mixture - estimates[0].astype(np.float64)).astype(np.float32)
+        tracks[sources[1]] = mixture - raw[0]
     elif consistency and len(sources) > 2:
-        shared = (estimates + missing / len(sources)).astype(np.float32)
-        tracks = dict(zip(sources, shared, strict=True))
+        tracks = dict(zip(sources, (raw + missing / len(sources)).astype(np.float32), strict=True))
     return tracks | {RESIDUAL: missing.astype(np.float32)}
 
 

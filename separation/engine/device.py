@@ -82,7 +82,7 @@ class Ladder:
         self.messages: list[str] = []
         if precision == "fp16" and self.device.type != "cuda":
             self.messages.append(f"Half precision needs a CUDA device; on {self.device} this ran in full precision.")
-        _place(separator, self.device)
+        self._place()
 
     @classmethod
     def of(cls, separator: Separator, options: Options) -> "Ladder":
@@ -104,7 +104,9 @@ class Ladder:
         """In use: ``"fp32"``, ``"tf32"`` or ``"fp16"``."""
         if self.device.type != "cuda" or self._asked == "fp32":
             return "fp32"
-        return "fp16" if self._asked == "fp16" else "tf32"
+        if self._asked == "fp16":
+            return "fp16"
+        return "tf32" if has_tf32(self.device) else "fp32"
 
     def down(self) -> None:
         """Memory was short: fewer chunks at once, at last the CPU.
@@ -113,20 +115,41 @@ class Ladder:
             DeviceError: this was the last rung.
         """
         old = self._left.pop(0)
-        if not self._left:
-            raise DeviceError(
-                f"Separate one chunk at a time on {old.device}",
-                "there is not enough memory",
-                "Use a shorter segment, or a machine with more memory",
-            )
-        if old.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._require_rung(old.device)
+        _free(old.device)
         if self.device == old.device:
             said = f"Memory of {old.device} was short with {old.batch} chunks at once: went on with {self.batch}."
         else:
             said = f"Memory of {old.device} was short with a single chunk: went on with {self.device}."
         self.messages.append(said)
-        _place(self._separator, self.device)
+        self._place()
+
+    def _place(self) -> None:
+        """Move the separator to the rung's device; where it does not even fit, no batch is small enough."""
+        move = getattr(self._separator, "to", None)  # not in the protocol: what needs no device need not have it
+        if move is None:
+            return
+        try:
+            move(self.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return
+        old = self.device
+        self._left = [rung for rung in self._left if rung.device != old]
+        self._require_rung(old)
+        _free(old)
+        self.messages.append(f"The model does not fit into the memory of {old}: went on with {self.device}.")
+        self._place()
+
+    def _require_rung(self, last: torch.device) -> None:
+        if not self._left:
+            raise DeviceError(
+                f"Separate one chunk at a time on {last}",
+                "there is not enough memory",
+                "Use a shorter segment, or a machine with more memory",
+            )
 
     def to_full_precision(self) -> None:
         """Half precision overflowed: go on in fp32."""
@@ -147,20 +170,44 @@ class Ladder:
 
 @contextmanager
 def _tensor_cores(allowed: bool) -> Iterator[None]:
-    """Whether CUDA may round the factors of fp32 products and convolutions to TF32. The setting is the process's."""
-    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
-    torch.backends.cudnn.allow_tf32 = allowed
+    """Whether CUDA may round the factors of fp32 products, convolutions and recurrences to TF32.
+
+    The settings are the process's. Not by `torch.set_float32_matmul_precision`: reading that one raises where somebody
+    else has used the settings below, which replace it.
+    """
+    backends: Any = torch.backends  # not all of them are in torch's types
+    settings = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if allowed else "ieee"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(products)
-        torch.backends.cudnn.allow_tf32 = convolutions
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether a CUDA device has TF32 (NVIDIA's has from Ampere on): older ones compute in fp32 whatever is allowed."""
+    with torch.cuda.device(device):
+        return torch.cuda.is_tf32_supported()
+
+
+SHORT = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough memory")
+"""MPS, cuBLAS and cuDNN, and the CPU on Linux and on Windows say only in words that memory is short."""
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an accelerator's memory ran out; MPS says so only in words."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    """Whether memory ran out, of an accelerator or of the machine."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in SHORT)
+
+
+def _free(device: torch.device) -> None:
+    """Give back what torch keeps for later; only what nobody holds any more."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def to_device(value: Any, device: torch.device) -> Any:
@@ -172,9 +219,3 @@ def to_device(value: Any, device: torch.device) -> Any:
     if type(value) in (tuple, list):
         return type(value)(to_device(item, device) for item in value)
     return value
-
-
-def _place(separator: Separator, device: torch.device) -> None:
-    move = getattr(separator, "to", None)  # not a part of the protocol: what needs no device need not have it
-    if move is not None:
-        move(device)

@@ -12,6 +12,7 @@ visitor. This file knows nothing about models or threads; `engine.workers` does 
     ID/references/NAME.EXT   true sources, where the visitor has them
     ID/scratch/              decoded copies, while the job runs
     ID/original              where the upload lies that goes when the job goes, if it was handed over with one
+    ID/from                  the id of the draft that it was made of (`engine.drafts`), which goes when the job goes
     ID/preview/ ID/full/     a stage each: TRACK.wav, TRACK.peaks, and stage.json, which is written last
 """
 
@@ -28,6 +29,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from separation.audio import require_disk, safe_name
+from separation.engine.drafts import Drafts, delete_draft, link_or_copy
+from separation.engine.edits import Edit
 from separation.engine.options import Options
 from separation.errors import JobError, UnknownJob
 
@@ -35,6 +38,8 @@ Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 Phase = Literal["read", "preview", "separate", "write"]
 
 STAGES = ("preview", "full")
+DRAFTS = "drafts"
+"""The folder of the drafts, beside the jobs."""
 UNFINISHED: frozenset[str] = frozenset({"waiting", "running"})
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -56,6 +61,8 @@ class Request:
         preview_at: seconds (in the recording) that the preview is laid around; None for no preview.
         options: how the engine runs.
         references: names of the true sources that came along.
+        edit: what to change inside the model; None for the model as it is.
+        edit_of: id of the job whose tracks an edit means by the names of sources; None if it is of none.
     """
 
     model: str
@@ -66,6 +73,8 @@ class Request:
     preview_at: float | None = None
     options: Options = field(default_factory=Options)
     references: tuple[str, ...] = ()
+    edit: Edit | None = None
+    edit_of: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,6 +88,7 @@ class Request:
                 "sources": None if sources is None else tuple(sources),
                 "references": tuple(fields["references"]),
                 "options": Options(**fields["options"]),
+                "edit": None if fields.get("edit") is None else Edit.from_dict(fields["edit"]),
             }
         )
 
@@ -161,6 +171,26 @@ class Job:
         return {name: _only_file(self.folder / "references", f"{name}.*") for name in self.request.references}
 
     @property
+    def original(self) -> "Job | None":
+        """The job that this one edits.
+
+        Raises:
+            JobError: it has expired or was deleted.
+        """
+        name = self.request.edit_of
+        if name is None:
+            return None
+        folder = self.folder.with_name(name)
+        if not _ID.fullmatch(name) or not (folder / "request.json").is_file():
+            raise JobError(  # not UnknownJob: that would mean this one
+                f"Edit {self.request.name}",
+                "the separation it belongs to is not here any more: it has expired or was deleted",
+                "Separate the recording again, then edit",
+            )
+        fields = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        return replace(self, id=name, folder=folder, request=Request.from_dict(fields))
+
+    @property
     def cancelled(self) -> bool:
         """Somebody wants this job to stop, or has deleted it."""
         return (self.folder / "cancel").exists() or not self.folder.exists()
@@ -223,6 +253,8 @@ class Job:
         """Stop the job and remove everything it holds, the recording included."""
         with contextlib.suppress(FileNotFoundError):
             Path((self.folder / "original").read_text(encoding="utf-8")).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            delete_draft(self.folder.parent / DRAFTS / (self.folder / "from").read_text(encoding="utf-8"))
         # A running worker opens files by their path: after the rename it can neither find nor make any.
         gone = self.folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
         with contextlib.suppress(FileNotFoundError):
@@ -249,6 +281,7 @@ class JobStore:
         self.keep_hours = keep_hours
         self.clock = clock
         folder.mkdir(parents=True, exist_ok=True)
+        self.drafts = Drafts(folder / DRAFTS, keep_hours=keep_hours, clock=clock)
 
     def create(
         self,
@@ -258,15 +291,17 @@ class JobStore:
         references: Mapping[str, Path] | None = None,
         move: bool = False,
         owned: bool = False,
+        draft: str = "",
     ) -> Job:
         """A new job, waiting. It is not started: hand it to `Workers.submit`.
 
         Args:
-            source: the recording; the job takes a copy.
+            source: the recording; the job takes a copy, or gives it a second name where the disk can.
             request: what to do with it; its `references` are set from the argument below.
             references: true sources to hear and score beside the estimates, by name.
             move: take the recording itself instead of a copy.
             owned: `source` is a visitor's upload: it stays for other jobs, and is deleted with this one.
+            draft: id of the visitor's draft that `source` belongs to, which is deleted with this job.
 
         Raises:
             DiskFull: there is no room for the copies.
@@ -283,12 +318,14 @@ class JobStore:
         building = self.folder / f"{_GONE}{secrets.token_hex(8)}"
         try:
             (building / "input").mkdir(parents=True)
-            (shutil.move if move else shutil.copyfile)(source, building / "input" / safe_name(source.name))
+            (shutil.move if move else link_or_copy)(source, building / "input" / safe_name(source.name))
             for name, path in references.items():
                 (building / "references").mkdir(exist_ok=True)
                 shutil.copyfile(path, building / "references" / f"{name}{path.suffix}")
             if owned:
                 (building / "original").write_text(str(source.absolute()), encoding="utf-8")
+            if draft:
+                (building / "from").write_text(draft, encoding="utf-8")
             now = self.clock()
             _write_json(building / "request.json", request.to_dict())
             _write_json(building / "state.json", State(created=now, updated=now).to_dict())
@@ -336,7 +373,7 @@ class JobStore:
         return [job for _, _, job in sorted(jobs, key=lambda entry: entry[:2])]
 
     def expire(self) -> list[str]:
-        """Remove finished jobs past their time, and what earlier deletions could not remove. Returns the ids."""
+        """Remove finished jobs and drafts past their time, and what earlier deletions left. Returns the jobs' ids."""
         removed = []
         for job in self.all():
             if job.state().finished and job.expires <= self.clock():
@@ -345,6 +382,7 @@ class JobStore:
         for rest in self.folder.glob(f"{_GONE}*"):
             if rest.stat().st_mtime < time.time() - 3600:
                 shutil.rmtree(rest, ignore_errors=True)
+        self.drafts.expire()
         return removed
 
     def _job(self, job_id: str, request: Request) -> Job:

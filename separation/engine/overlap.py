@@ -6,9 +6,8 @@ assumed: the weights suit sounds that are the same in both chunks, which they ar
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from separation.signals import Samples
 
 
 class Joiner:
@@ -21,19 +20,19 @@ class Joiner:
     def __init__(self, fade: int) -> None:
         self._fade = fade
         self._weights = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(fade, 1))
-        self._tail: Array | None = None
+        self._tail: Samples | None = None
 
-    def push(self, kept: Array) -> Array:
+    def push(self, kept: Samples) -> Samples:
         """``[*, stride + fade]`` -> the next ``[*, stride]`` of the stream. `kept` is not changed."""
         split = kept.shape[-1] - self._fade
-        block = kept[..., :split].astype(np.float64)
+        block = kept[..., :split].copy()
         if self._tail is not None:
             incoming = kept[..., : self._fade]
             block[..., : self._fade] = incoming * self._weights + self._tail * (1 - self._weights)
-        self._tail = kept[..., split:].astype(np.float64)
+        self._tail = kept[..., split:].copy()
         return block
 
-    def flush(self) -> Array:
+    def flush(self) -> Samples:
         """The last fade, ``[*, fade]``, after the last chunk."""
         assert self._tail is not None, "flush before push"
         return self._tail

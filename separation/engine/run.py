@@ -14,13 +14,12 @@ from math import ceil
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from separation.audio import ArrayReader, Reader, scan
 from separation.engine import adapt
 from separation.engine.band import to_recording
-from separation.engine.chunks import Plan, plan, read_chunk
+from separation.engine.chunks import ChunkReader, Plan, plan
 from separation.engine.delivery import common_gain, deliver
 from separation.engine.device import Ladder, is_out_of_memory, to_device
 from separation.engine.observe import ChunkView, Observer
@@ -28,7 +27,7 @@ from separation.engine.options import RESIDUAL, Options, SideInformation, Sink
 from separation.engine.options import Progress as Progress
 from separation.engine.options import Report as Report
 from separation.engine.overlap import Joiner
-from separation.engine.stitch import Stitcher
+from separation.engine.stitch import Piece, Stitcher, arranged
 from separation.errors import Cancelled, EmptyAudio, ModelError
 from separation.models.protocol import Separator, State
 from separation.signals import Samples, Signal, Stems
@@ -78,10 +77,11 @@ def run(
     if separator.spec.normalise:
         deviation = scan(reader, cancelled=cancelled).deviation
         caller.scale = deviation if deviation > SILENT else 1.0
+    source = ChunkReader(reader, layout)
     stream = _Stream(separator, reader, layout, sinks, options, observers)
     while stream.done < layout.count:
         chunks = [
-            _Chunk(index, *read_chunk(reader, layout, index))
+            _Chunk(index, *source.read(index))
             for index in range(stream.done, min(stream.done + ladder.batch, layout.count))
         ]
         answers = caller(chunks)
@@ -111,13 +111,19 @@ def run(
     )
 
 
-def separate(separator: Separator, signal: Signal, options: Options = Options()) -> Stems:  # noqa: B008
+def separate(
+    separator: Separator,
+    signal: Signal,
+    options: Options = Options(),  # noqa: B008  (frozen)
+    *,
+    side: SideInformation | None = None,
+) -> Stems:
     """Separate short audio in memory: the sources by name, at the rate, channels and length of `signal`.
 
-    No gain is applied. For recordings of any length, and for the residual, use `run`.
+    `side` is as in `run`. No gain is applied. For recordings of any length, and for the residual, use `run`.
     """
     collected = {name: _Collect() for name in separator.spec.sources}
-    run(separator, ArrayReader(signal), collected, options=options)
+    run(separator, ArrayReader(signal), collected, options=options, side=side)
     return {name: Signal(np.concatenate(sink.blocks, axis=1), signal.sample_rate) for name, sink in collected.items()}
 
 
@@ -194,12 +200,12 @@ class _Caller:
         if self._cancelled():
             raise Cancelled("Separate a recording", "it was cancelled", "Start again when you like")
         device = self._ladder.device
-        mixture = torch.from_numpy(np.stack([chunk.heard for chunk in chunks])).to(device) / self.scale
+        mixture = torch.from_numpy(np.stack([chunk.heard for chunk in chunks]))
         try:
             with self._ladder.ready():
                 estimate = adapt.estimate(
                     self._separator,
-                    mixture,
+                    mixture.to(device) / self.scale,
                     to_device(self._side_of(chunks), device),
                     to_device(self._state, device),
                     inside=self._inside,
@@ -219,6 +225,7 @@ class _Caller:
         self._state = estimate.state if self._separator.spec.stateful else None
         self.calls += 1
         latent, masks = to_device((estimate.latent, estimate.masks), torch.device("cpu"))
+        masks = None if masks is None else masks.float()
         return [
             _Answer(stem, None if latent is None else latent[i], None if masks is None else masks[i])
             for i, stem in enumerate(stems.numpy())
@@ -240,6 +247,8 @@ class _Caller:
                 f"it gave {tuple(stems.shape)} instead of {expected}",
                 "Correct the model: [batch, source, channel, sample], as long as its input",
             )
+        if torch.isfinite(stems.sum()):
+            return
         for chunk, stem in zip(chunks, stems, strict=True):
             finite = torch.isfinite(stem).all(dim=0).all(dim=0)
             if not finite.all():
@@ -277,10 +286,10 @@ class _Stream:
         self.uncertain: list[float] = []
 
     def take(self, chunk: _Chunk, answer: _Answer) -> None:
-        order = self._order_of(chunk, answer)
-        stems = answer.stems if order is None else answer.stems[order]
+        pieces = self._pieces_of(chunk, answer)
+        stems = arranged(answer.stems, pieces) if pieces else answer.stems
         for observer in self._observers:
-            observer.chunk(self._view(chunk, answer, stems, order))
+            observer.chunk(self._view(chunk, answer, stems, pieces))
         raw = to_recording(stems, chunk.heard, chunk.wide, self._layout, full_band=self._options.band == "full")
         mixture = chunk.wide[:, self._layout.kept]
         self._write(self._joiner.push(raw), mixture[:, : self._layout.stride])
@@ -291,19 +300,24 @@ class _Stream:
         assert self._mixture_tail is not None, "finish before take"
         self._write(self._joiner.flush(), self._mixture_tail)
 
-    def _order_of(self, chunk: _Chunk, answer: _Answer) -> list[int] | None:
+    def _pieces_of(self, chunk: _Chunk, answer: _Answer) -> list[Piece]:
         if self._stitcher is None:
-            return None
-        order, sure = self._stitcher.order(answer.stems)
-        if not sure:
-            self.uncertain.append(chunk.index * self._layout.stride / self._layout.sample_rate)
-        return list(order)
+            return []
+        layout = self._layout
+        pieces = self._stitcher.pieces(answer.stems)
+        for piece in pieces:
+            if not piece.sure:
+                into = max(0, piece.start - layout.to_model(layout.context)) / layout.model_rate
+                self.uncertain.append(chunk.index * layout.stride / layout.sample_rate + into)
+        return pieces
 
-    def _view(self, chunk: _Chunk, answer: _Answer, stems: Samples, order: list[int] | None) -> ChunkView:
+    def _view(self, chunk: _Chunk, answer: _Answer, stems: Samples, pieces: list[Piece]) -> ChunkView:
         layout = self._layout
         first = layout.to_model(layout.context)
         fade = layout.fade * layout.model_rate // layout.sample_rate
-        masks = answer.masks if order is None or answer.masks is None else answer.masks[order]
+        masks = answer.masks
+        if masks is not None and pieces:
+            masks = torch.from_numpy(arranged(masks.numpy(), pieces))
         return ChunkView(
             layout.to_model(layout.start(chunk.index)),
             slice(first, first + layout.to_model(layout.stride) + fade),
@@ -313,13 +327,13 @@ class _Stream:
             masks,
         )
 
-    def _write(self, raw: NDArray[np.float64], mixture: Samples) -> None:
+    def _write(self, raw: Samples, mixture: Samples) -> None:
         """Deliver the next samples; what the last chunk's padding gave is cut off."""
         count = min(raw.shape[-1], self._layout.length - self._written)
         if count <= 0:
             return
         tracks = deliver(raw[..., :count], mixture[:, :count], self._sources, consistency=self._options.consistency)
         for name, sink in self._sinks.items():
-            self.peak = max(self.peak, float(np.abs(tracks[name]).max()))
+            self.peak = max(self.peak, float(tracks[name].max()), -float(tracks[name].min()))
             sink.write(tracks[name])
         self._written += count

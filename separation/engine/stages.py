@@ -13,28 +13,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
-from separation.audio import (
-    PeakBuilder,
-    Reader,
-    RegionReader,
-    Writer,
-    grid,
-    open_reader,
-    resample,
-    resample_margin,
-)
+from separation.audio import PeakBuilder, Reader, RegionReader, Writer, open_reader
 from separation.engine.delivery import common_gain, null_db
-from separation.engine.jobs import Job, Request
-from separation.engine.options import RESIDUAL, Options, Progress, Report
+from separation.engine.edits import GUIDE, Edited, edit_sides
+from separation.engine.jobs import STAGES, Job, Request
+from separation.engine.latents import LatentPool, save_grid
+from separation.engine.options import RESIDUAL, Options, Progress, Report, SideInformation
+from separation.engine.references import REFERENCES, AlignedReader, reference_side
 from separation.engine.run import run
-from separation.errors import Cancelled
-from separation.models.protocol import Separator, Spec
+from separation.errors import Cancelled, JobError
+from separation.models.protocol import LatentSeparator, Separator, Spec
 from separation.signals import Samples
 
 BLOCK = 1 << 17
 """Samples per channel that are copied or compared at a time."""
+
+LATENTS = "latents.npz"
+"""The file of a stage that holds what the model did inside (`latents.read_grid`), for models with masks."""
+
+TOLD = "This oracle was told the true sources: a bound to measure models by. Nobody can separate a new recording so."
+"""What everybody must know of a job whose separator saw the references."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,9 @@ def write_stage(
 ) -> Report:
     """Separate one stretch of a recording into the stage's folder; `stage.json` is written last.
 
+    A separator that needs the references gets the job's own, and is written as it is: making an oracle's estimates add up
+    would improve on it. So is what an edit takes something away from (`Edit.delivered`).
+
     Raises:
         Cancelled: `cancelled` said so; nothing of the stage is left.
         SeparationError: whatever the engine or the files raise.
@@ -84,27 +85,47 @@ def write_stage(
     region = RegionReader(recording, stretch.start, stretch.length)
     sources = chosen_sources(job.request, separator.spec)
     separated = (*sources, RESIDUAL)
-    references = {f"reference-{name}": path for name, path in job.references.items()}
+    told = REFERENCES in separator.spec.needs
+    options = replace(job.request.options, device=device, consistency=job.request.options.consistency and not told)
+    if job.request.edit is not None:
+        options = job.request.edit.delivered(options)
+    length = -(-region.length * separator.spec.sample_rate // region.sample_rate)
+    pool = LatentPool(separator, length) if isinstance(separator, LatentSeparator) else None
     with ExitStack() as stack:
+        references = {
+            name: stack.enter_context(open_reader(path, scratch=job.scratch, cancelled=cancelled))
+            for name, path in job.references.items()
+        }
         tracks = {
             name: stack.enter_context(
                 TrackFile(folder / f"{name}.wav", region.sample_rate, region.channels, region.length)
             )
-            for name in ("mixture", *separated, *references)
+            for name in ("mixture", *separated, *map(_track_of, references))
         }
         _copy(region, tracks["mixture"], cancelled)
-        for name, path in references.items():
-            with open_reader(path, scratch=job.scratch, cancelled=cancelled) as reference:
-                _copy(AlignedReader(reference, region, stretch.start), tracks[name], cancelled)
+        for name, reference in references.items():
+            _copy(AlignedReader(reference, region, stretch.start), tracks[_track_of(name)], cancelled)
+        side: SideInformation | None = None
+        if isinstance(separator, Edited):
+            tracks_known, start = _known_tracks(job, stretch, stack) if GUIDE in separator.spec.needs else ({}, 0)
+            starts = stretch.start, stretch.start - start
+            side = edit_sides(separator, region, references=references, tracks=tracks_known, starts=starts)
+        elif told:
+            side = reference_side(references, separator.spec, mixture=region, start=stretch.start)
         report = run(
             separator,
             region,
             {name: tracks[name] for name in separated},
-            options=replace(job.request.options, device=device),
+            options=options,
+            observers=() if pool is None else (pool,),
             progress=progress,
             cancelled=cancelled,
+            side=side,
         )
     complete = sources == tuple(separator.spec.sources)
+    grid = None if pool is None else pool.grid()
+    if grid is not None:
+        save_grid(folder / LATENTS, grid)
     job.write_stage(
         stretch.stage,
         {
@@ -114,11 +135,35 @@ def write_stage(
             "start": stretch.start,
             "gain": common_gain(max(track.peak for track in tracks.values())),
             "tracks": list(tracks),
-            "null_db": _null_db(folder, sources, job.request.options, cancelled) if complete else None,
+            "null_db": _null_db(folder, sources, options, cancelled) if complete else None,
             "uncertain_boundaries": list(report.uncertain_boundaries),
+            "latents": grid is not None,
         },
     )
-    return report
+    return replace(report, messages=(TOLD, *report.messages)) if told else report
+
+
+def _known_tracks(job: Job, stretch: Stretch, stack: ExitStack) -> tuple[dict[str, Reader], int]:
+    """The tracks of the job that this one edits, open, and where they start in the recording."""
+    original = job.original
+    for stage in reversed(STAGES):
+        described = None if original is None else original.stage(stage)
+        if original is None or described is None:
+            continue
+        start, stop = described["start"], described["start"] + described["length"]
+        if start <= stretch.start and stretch.start + stretch.length <= stop:
+            return {
+                name: stack.enter_context(open_reader(path)) for name, path in original.tracks(stage).items()
+            }, start
+    raise JobError(
+        f"Edit {job.request.name}",
+        "this part of it is not separated yet",
+        "Wait for it, or choose a part that is there",
+    )
+
+
+def _track_of(reference: str) -> str:
+    return f"reference-{reference}"
 
 
 class TrackFile:
@@ -151,31 +196,6 @@ class TrackFile:
             self._writer.abort()
 
 
-class AlignedReader:
-    """A reference as the mixture would hold it: same rate, channels, start and length; silent where it has ended.
-
-    Channels are copied from one and averaged to one where the counts differ.
-    """
-
-    def __init__(self, reference: Reader, mixture: Reader, start: int) -> None:
-        self._reference = reference
-        self._start = start
-        self.sample_rate, self.channels, self.length = mixture.sample_rate, mixture.channels, mixture.length
-
-    def read(self, start: int, length: int) -> Samples:
-        """Samples `start` to `start` + `length` of the aligned reference, float32 ``[C, length]``."""
-        step_in, step_out = grid(self._reference.sample_rate, self.sample_rate)
-        margin = -(-resample_margin(self._reference.sample_rate, self.sample_rate) // step_in)  # in grid steps
-        first = (self._start + start) // step_out - margin
-        last = -(-(self._start + start + length) // step_out) + margin
-        block = _read_padded(self._reference, first * step_in, last * step_in)
-        skip = self._start + start - first * step_out
-        aligned = resample(block, self._reference.sample_rate, self.sample_rate)[:, skip : skip + length]
-        if len(aligned) != self.channels:
-            aligned = np.repeat(aligned.mean(axis=0, keepdims=True), self.channels, axis=0)
-        return np.ascontiguousarray(aligned, dtype=np.float32)
-
-
 def _null_db(folder: Path, sources: Sequence[str], options: Options, cancelled: Callable[[], bool]) -> float | None:
     """Measured on the written files. The residual is part of the sum where it was not shared among the sources."""
     shared = options.consistency and len(sources) > 1
@@ -187,7 +207,7 @@ def _null_db(folder: Path, sources: Sequence[str], options: Options, cancelled: 
         return null_db(mixture, tracks, cancelled=cancelled)
 
 
-def _copy(reader: Reader | AlignedReader, sink: TrackFile, cancelled: Callable[[], bool]) -> None:
+def _copy(reader: Reader, sink: TrackFile, cancelled: Callable[[], bool]) -> None:
     for start, length in _blocks(reader.length):
         if cancelled():
             raise Cancelled("Separate the recording", "it was stopped", "Start it again when you like")
@@ -196,11 +216,3 @@ def _copy(reader: Reader | AlignedReader, sink: TrackFile, cancelled: Callable[[
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:
     return ((start, min(BLOCK, length - start)) for start in range(0, length, BLOCK))
-
-
-def _read_padded(reader: Reader, start: int, stop: int) -> Samples:
-    """Samples `start` to `stop`, zero outside the recording."""
-    block = np.zeros((reader.channels, stop - start), np.float32)
-    inside = max(0, min(start, reader.length)), max(0, min(stop, reader.length))
-    block[:, inside[0] - start : inside[1] - start] = reader.read(inside[0], inside[1] - inside[0])
-    return block

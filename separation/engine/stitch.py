@@ -4,14 +4,19 @@ Neighbouring chunks have at least a second in common (`chunks.MATCHED`). There t
 with the running stream by their inner products, which is correlation weighted by energy: the assignment that
 correlates best (Kuhn 1955) wins if it is clearly better than the next.
 
-A pause in the common part says nothing. For that, and for close calls, each stream has a running mean of its log
-spectrum, learned only from frames in which it is the one that sounds, and the new sources are matched by the distance
-of their spectra. If that is a close call too, the order of the chunk before is kept and the boundary is marked. This
-tells voices apart by their colour; it is not speaker recognition.
+A pause in the common part says nothing, and a model that hears two seconds forgets in a longer one who was who: a chunk
+is cut where nobody sounds for long, and its pieces are matched one by one. For these, and for close calls, each stream
+has a running mean of its log spectrum and of its pitch, learned only from frames in which it sounds, and the new
+sources are matched by how far they are from these. If that is a close call too, the order before is kept (models seldom
+change it: docs/models.md) and the boundary is marked. This tells voices apart by colour and pitch; it is not speaker
+recognition.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from math import inf, log2
+from math import ceil, inf, log2
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +31,21 @@ Order = tuple[int, ...]
 
 CORRELATION_MARGIN = 0.1
 """Of the normalised correlation, between the best assignment and the next."""
-SPECTRUM_MARGIN_DB = 1.0
-"""Of the summed spectral distance, likewise."""
+VOICE_MARGIN_DB = 0.7
+"""Of the summed distances of voices, likewise; below it the order before is kept."""
+SURE_DB = 1.5
+"""Margin below which the boundary is marked. Not all wrong decisions lie below it: docs/models.md has the figures."""
 STRANGER_DB = 5.0
-"""Distance to a stream that has not sounded yet. In seconds of read speech a voice lies 1.6 to 6.8 dB from itself (5 % to
-95 %, median 3.5), 2.9 to 11 dB from another of the same sex, 5.6 to 11 dB from one of the other sex."""
+"""Distance to a stream that has not sounded yet."""
+PITCH_DB = 0.2
+"""What a semitone adds to the distance of two voices."""
+FAR = 8.0
+"""Semitones from which on pitches are just different."""
+VOICED = 0.6
+"""Of a frame's energy that repeats after one period, for its pitch to count."""
+LOWEST_HZ, HIGHEST_HZ = 65.0, 400.0
+FORGOTTEN = 2.0
+"""Seconds of silence after which a model may give its sources in another order, in the middle of a chunk too."""
 PAUSE = 1e-4
 """Power relative to the running level below which nobody sounds: -40 dB."""
 SHARE = 0.1
@@ -39,6 +54,25 @@ MEMORY = 30.0
 """Seconds of sound after which a running spectrum forgets as it learns."""
 FRAME = 0.064
 BANDS = 32
+FEW = 3
+"""Voiced frames without which there is no pitch."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a chunk in which the sources keep one order.
+
+    Args:
+        start: first sample, counted from the chunk's.
+        stop: one past the last.
+        order: the source that belongs to each stream.
+        sure: False if it could not be told.
+    """
+
+    start: int
+    stop: int
+    order: Order
+    sure: bool
 
 
 class Stitcher:
@@ -55,35 +89,42 @@ class Stitcher:
         self._rate = layout.model_rate
         self._order: Order = tuple(range(sources))
         self._before: Samples | None = None
-        self._heard_before = False
+        self._firm = 0  # samples of the next chunk whose order this one has decided, because they will be heard from it
         self._level = 0.0
         self._voices = [_Voice() for _ in range(sources)]
 
-    def order(self, estimates: Samples) -> tuple[Order, bool]:
-        """Which estimate of ``[S, C, model_length]`` belongs to each stream, and whether that is sure."""
+    def pieces(self, estimates: Samples) -> list[Piece]:
+        """Which estimate of ``[S, C, model_length]`` belongs to each stream, from the chunk's start to its end."""
         sounds = _Sounds(estimates, self._rate)
         self._level = max(self._level, sounds.level)
         active = sounds.active(self._level)
-        own = active & sounds.within(self._first, self._first + self._hop)  # not in the context: what will be heard
-        sure = True
-        if self._before is not None and len(estimates) > 1:
-            self._order, sure = self._match(self._before, estimates, sounds, active)
-        self._before = estimates[list(self._order)]
-        self._heard_before = bool(own.any())
-        for voice, j in zip(self._voices, self._order, strict=True):
-            if own[j].any():
-                voice.learn(sounds.spectrum(own, j), int(own[j].sum()))
-        return self._order, sure or not self._heard_before
+        kept = sounds.within(self._first, self._first + self._hop)  # not in the context: what will be heard
+        found, firm = [], 0
+        for start, stop in sounds.islands(active, estimates.shape[-1]):
+            here = active & sounds.within(start, stop)
+            self._order, sure = self._match(estimates, start, stop, sounds, here)
+            own = here & kept
+            firm = stop if own.any() else firm
+            found.append(Piece(start, stop, self._order, sure or not own.any()))
+            for voice, j in zip(self._voices, self._order, strict=True):
+                if sure and own[j].any():
+                    voice.learn(*sounds.voice(own[j], j))
+        self._before, self._firm = arranged(estimates, found), max(0, firm - self._hop)
+        return found
 
-    def _match(self, before: Samples, now: Samples, sounds: "_Sounds", active: Active) -> tuple[Order, bool]:
-        by_correlation = self._by_correlation(before[..., self._hop :], now[..., : -self._hop])
-        if self._heard_before and by_correlation is not None:
-            return by_correlation, True
-        # The order of a chunk that was silent but for its context is anybody's guess, so the voices themselves count.
-        by_spectrum = self._by_spectrum(sounds, active)
-        if by_spectrum is not None:
-            return by_spectrum, True
-        return by_correlation or self._order, not active.any()
+    def _match(self, now: Samples, start: int, stop: int, sounds: "_Sounds", here: Active) -> tuple[Order, bool]:
+        if len(now) == 1 or all(voice.unknown for voice in self._voices):
+            return self._order, True
+        common = min(stop, now.shape[-1] - self._hop, self._firm)
+        if self._before is not None and start < common:
+            before = self._before[..., self._hop + start : self._hop + common]
+            by_correlation = self._by_correlation(before, now[..., start:common])
+            if by_correlation is not None:
+                return by_correlation, True
+        if not here.any():
+            return self._order, True
+        order, margin = self._by_voice(sounds, here)
+        return (order if margin >= VOICE_MARGIN_DB else self._order), margin >= SURE_DB
 
     def _by_correlation(self, before: Samples, after: Samples) -> Order | None:
         """The order by the common part, or None if that holds a pause or a close call."""
@@ -96,15 +137,21 @@ class Stitcher:
         order, margin = assign(a @ b.T / weight, energy > PAUSE * energy.sum())
         return order if margin >= CORRELATION_MARGIN else None
 
-    def _by_spectrum(self, sounds: "_Sounds", active: Active) -> Order | None:
-        """The order by colour, or None if nobody sounds or it is a close call."""
+    def _by_voice(self, sounds: "_Sounds", active: Active) -> tuple[Order, float]:
+        """The order by colour and pitch, and its margin in dB; somebody must sound."""
         heard: Active = np.any(active, axis=1)
         distance = np.zeros((len(self._voices), len(heard)))
         for j in np.flatnonzero(heard).tolist():
-            spectrum = sounds.spectrum(active, j)
-            distance[:, j] = [voice.distance(spectrum) for voice in self._voices]
-        order, margin = assign(-distance, heard)
-        return order if heard.any() and margin >= SPECTRUM_MARGIN_DB else None
+            spectra, pitches = sounds.voice(active[j], j)
+            distance[:, j] = [voice.distance(spectra, pitches) for voice in self._voices]
+        return assign(-distance, heard)
+
+
+def arranged(x: NDArray[Any], pieces: Sequence[Piece]) -> NDArray[Any]:
+    """Sources ``[S, *, K]`` in the order of the streams; K is any number of steps over the length of the chunk."""
+    scale = x.shape[-1] / pieces[-1].stop
+    parts = [x[list(p.order)][..., round(p.start * scale) : round(p.stop * scale)] for p in pieces]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def assign(score: Array, matters: Active) -> tuple[Order, float]:
@@ -127,15 +174,17 @@ def assign(score: Array, matters: Active) -> tuple[Order, float]:
 
 
 class _Sounds:
-    """Band powers of the sources of a chunk, frame by frame."""
+    """Band powers and pitches of the sources of a chunk, frame by frame."""
 
     def __init__(self, estimates: Samples, sample_rate: int) -> None:
+        self._rate = sample_rate
         self._n_fft = max(16, 2 ** round(log2(FRAME * sample_rate)))
         missing = max(0, self._n_fft - estimates.shape[-1])
         padded = np.pad(estimates, [(0, 0), (0, 0), (0, missing)])
         frames = np.lib.stride_tricks.sliding_window_view(padded, self._n_fft, axis=-1)[..., :: self._n_fft // 2, :]
         spectra = np.fft.rfft(frames * np.hanning(self._n_fft), axis=-1) / self._n_fft
         power = np.square(np.abs(spectra)).mean(1)
+        self._pitch, self._voiced = _pitch(power, self._n_fft, sample_rate)
         edges = _edges(power.shape[-1])
         self._bands: Array = np.stack([power[..., a:b].sum(-1) for a, b in pairwise(edges)], axis=-1)  # [S, K, bands]
         self._power = self._bands.sum(-1)
@@ -151,28 +200,72 @@ class _Sounds:
         middle = np.arange(self._power.shape[1]) * (self._n_fft // 2) + self._n_fft // 2
         return np.asarray((middle >= first) & (middle < last))
 
-    def spectrum(self, active: Active, source: int) -> Array:
-        """Mean band levels in dB of a source's active frames, relative to their mean over bands."""
-        power = self._bands[source, active[source]].mean(0)
-        level_db = 10 * np.log10(power + 1e-6 * power.sum())
-        return np.asarray(level_db - level_db.mean())
+    def islands(self, active: Active, length: int) -> list[tuple[int, int]]:
+        """The chunk as stretches with sound in them, cut in the middle of every silence longer than `FORGOTTEN`."""
+        hop = self._n_fft // 2
+        loud = np.flatnonzero(np.any(active, axis=0))
+        gaps = np.flatnonzero(np.diff(loud) * hop > FORGOTTEN * self._rate)
+        cuts = [0, *((loud[gaps] + loud[gaps + 1] + 1) // 2 * hop).tolist(), length]
+        return list(pairwise(cuts))
+
+    def voice(self, active: Active, source: int) -> tuple[Array, Array]:
+        """Of a source's active frames: band levels in dB, ``[K, bands]``, each frame relative to its mean; pitches."""
+        bands = self._bands[source, active]
+        level_db = 10 * np.log10(bands + 1e-6 * bands.sum(-1, keepdims=True))
+        return level_db - level_db.mean(-1, keepdims=True), self._pitch[source, active & self._voiced[source]]
 
 
 class _Voice:
-    """The running mean log spectrum of a stream."""
+    """The running mean log spectrum and pitch of a stream."""
 
     def __init__(self) -> None:
-        self._frames = 0.0
-        self._mean: Array | None = None
+        self._spectrum, self._pitch = _Mean(), _Mean()
 
-    def learn(self, spectrum: Array, frames: int) -> None:
+    @property
+    def unknown(self) -> bool:
+        return self._spectrum.value is None
+
+    def learn(self, spectra: Array, pitches: Array) -> None:
+        self._spectrum.add(spectra.mean(0), len(spectra))
+        if len(pitches) >= FEW:
+            self._pitch.add(np.asarray(np.median(pitches)), len(pitches))
+
+    def distance(self, spectra: Array, pitches: Array) -> float:
+        """Root mean square difference over bands, dB, and what the difference of pitch adds."""
+        if self._spectrum.value is None:
+            return STRANGER_DB
+        colour = float(np.sqrt(np.square(spectra.mean(0) - self._spectrum.value).mean()))
+        if self._pitch.value is None or len(pitches) < FEW:
+            return colour
+        return colour + PITCH_DB * min(FAR, abs(float(np.median(pitches) - self._pitch.value)))
+
+
+class _Mean:
+    """A mean that forgets as it learns after `MEMORY` seconds of frames."""
+
+    def __init__(self) -> None:
+        self.value: Array | None = None
+        self._frames = 0.0
+
+    def add(self, value: Array, frames: int) -> None:
         self._frames = min(self._frames + frames, MEMORY / (FRAME / 2))
         part = min(1.0, frames / self._frames)
-        self._mean = spectrum if self._mean is None else self._mean + part * (spectrum - self._mean)
+        self.value = value if self.value is None else self.value + part * (value - self.value)
 
-    def distance(self, spectrum: Array) -> float:
-        """Root mean square over bands, dB."""
-        return STRANGER_DB if self._mean is None else float(np.sqrt(np.square(spectrum - self._mean).mean()))
+
+def _pitch(power: Array, n_fft: int, sample_rate: int) -> tuple[Array, Active]:
+    """Pitch in semitones and whether there is one, ``[S, K]``, of power spectra ``[S, K, n_fft // 2 + 1]``.
+
+    The greatest peak of the autocorrelation, divided by the window's own (P. Boersma, 1993, eq. 9).
+    """
+    shortest, longest = int(sample_rate / HIGHEST_HZ), min(ceil(sample_rate / LOWEST_HZ), n_fft // 2)
+    window = np.fft.irfft(np.square(np.abs(np.fft.rfft(np.hanning(n_fft)))), n_fft)
+    of_window = window[shortest:longest] / window[0]
+    lags = np.fft.irfft(power, n_fft)
+    correlation = lags[..., shortest:longest] / of_window / (lags[..., :1] + 1e-30)
+    best = correlation.argmax(-1)
+    voiced = np.take_along_axis(correlation, best[..., None], -1)[..., 0] > VOICED
+    return -12 * np.log2((best + shortest) / sample_rate), voiced
 
 
 def _edges(bins: int) -> list[int]:

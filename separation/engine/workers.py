@@ -2,15 +2,16 @@
 
 Everything a visitor sees goes through the state file of a job, so this file holds only what dies with the process: the
 queues, the loaded models and the threads. It is not a scheduler: jobs run in the order they came, on the best device
-there is, and what an earlier process left unfinished is queued again.
+there is, and what another process left unfinished is queued again. Processes may share a data folder: see `claims`.
 """
 
+import contextlib
 import logging
 import shutil
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -19,11 +20,14 @@ import torch
 from separation.audio import AudioInfo, Reader, open_reader, require_disk
 from separation.audio.files import is_disk_full
 from separation.engine.calibration import Calibration, Estimate, Speed, time_chunk
+from separation.engine.claims import Claims
+from separation.engine.edits import Edited
 from separation.engine.jobs import Job, JobStore, Request
 from separation.engine.options import Progress, Report
+from separation.engine.references import check_told
 from separation.engine.stages import Stretch, bytes_needed, write_stage
 from separation.errors import Cancelled, DeviceError, EmptyAudio, JobError, SeparationError, UnknownJob
-from separation.models.protocol import Separator
+from separation.models import Separator, build_oracle, oracle_name
 
 PREVIEW = 15.0
 """Seconds of the preview."""
@@ -36,6 +40,7 @@ MODELS_KEPT = 3
 
 _STATE_EVERY = 0.25  # seconds between two writes of the progress
 _HOUSE_EVERY = 1.0  # seconds between two looks at the queue
+_ADOPT_EVERY = 10.0  # seconds between two searches for what another process left
 _EXPIRE_EVERY = 600.0  # seconds between two searches for expired jobs
 _log = logging.getLogger(__name__)
 
@@ -67,8 +72,10 @@ class Workers:
         self._calibration = Calibration(store.folder / "calibration.json")
         self._queues: dict[str, deque[Job]] = {_kind(device): deque() for device in devices}
         self._running: dict[str, str] = {}
+        self._claims = Claims(store.folder / "claims")
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._adopting = False
         self._threads = [threading.Thread(target=self._keep_house, name="earshot-house", daemon=True)]
         for device in devices:
             for number in range(cpu_workers if device == "cpu" else 1):
@@ -82,12 +89,12 @@ class Workers:
             running: False on ZeroGPU, where jobs run inside the page's own calls: then there is only the housekeeping,
                 and what an earlier process left unfinished has failed.
         """
-        for job in self.store.all():
-            if not job.state().finished:
-                if running:
-                    self.submit(job)
-                else:
-                    self._end(job, _restarted(job.request))
+        self._adopting = running
+        if running:
+            self._adopt()
+        else:
+            for job in self._unclaimed():
+                self._end(job, _restarted(job.request))
         for thread in self._threads if running else self._threads[:1]:
             thread.start()
 
@@ -99,14 +106,22 @@ class Workers:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout)
+        self._claims.give_all_back()
 
     def submit(self, job: Job) -> None:
-        """Queue a job. Where it waits, and how many are ahead of it, is in its state."""
+        """Queue a job. Where it waits, and how many are ahead of it, is in its state.
+
+        Nothing happens if it is queued already, here or in another process.
+        """
+        if self._claims.take(job.id):
+            self._queue(job)
+
+    def _queue(self, job: Job) -> None:
         with self._changed:
             try:
                 queue = self._queues[_kind(self.device_for(job.request.options.device))]
             except DeviceError as error:
-                job.write_state(status="failed", error=explain(error, job.request))
+                self._end(job, error)
                 return
             queue.append(job)
             job.write_state(status="waiting", fraction=0.0, remaining=None, position=self._ahead(job))
@@ -159,8 +174,13 @@ class Workers:
     def run(self, job: Job, device: str) -> None:
         """Run a job to its end in this thread. Whatever happens is in the job's state; nothing is raised.
 
-        The workers call this; on ZeroGPU the page does, inside the function that holds the GPU.
+        For who does without the queue, as the page does on ZeroGPU inside the function that holds the GPU. Nothing happens
+        if the job is queued already, here or in another process.
         """
+        if self._claims.take(job.id):
+            self._run(job, device)
+
+    def _run(self, job: Job, device: str) -> None:
         try:
             if job.cancelled:
                 raise _cancelled()
@@ -171,6 +191,8 @@ class Workers:
             self._end(job, error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            self._claims.give_back(job.id)
 
     def _end(self, job: Job, error: BaseException) -> None:
         try:
@@ -184,6 +206,23 @@ class Workers:
                 job.write_state(status="failed", remaining=None, position=0, error=explain(error, job.request))
         except UnknownJob:
             _log.info("Job %s… was deleted while it ran", job.id[:4])
+        finally:
+            self._claims.give_back(job.id)
+
+    def _unclaimed(self) -> Iterator[Job]:
+        """Unfinished jobs that no process has, claimed."""
+        for job in self.store.all():
+            with contextlib.suppress(UnknownJob):  # deleted just now
+                if job.state().finished or not self._claims.take(job.id):
+                    continue
+                if job.state().finished:  # while we looked
+                    self._claims.give_back(job.id)
+                else:
+                    yield job
+
+    def _adopt(self) -> None:
+        for job in self._unclaimed():
+            self._queue(job)
 
     def _work(self, device: str) -> None:
         queue = self._queues[_kind(device)]
@@ -196,16 +235,19 @@ class Workers:
                 job = queue.popleft()
                 self._running[job.id] = _kind(device)
             try:
-                self.run(job, device)
+                self._run(job, device)
             finally:
                 with self._changed:
                     del self._running[job.id]
 
     def _keep_house(self) -> None:
-        expired = time.monotonic()
+        expired = adopted = time.monotonic()
         while not self._stopping.wait(_HOUSE_EVERY):
             try:
                 self._tidy_queues()
+                if self._adopting and time.monotonic() - adopted > _ADOPT_EVERY:
+                    adopted = time.monotonic()
+                    self._adopt()
                 if time.monotonic() - expired > _EXPIRE_EVERY:
                     expired = time.monotonic()
                     self.store.expire()
@@ -251,11 +293,15 @@ class _Run:
         """From the first state to the last."""
         job, request = self._job, self._job.request
         job.write_state(status="running", stage="read", position=0, device=self._device, error=None)
-        separator = self._models.get(request.model, self._device, self._on_download)
+        oracle = oracle_name(request.model) or ""
+        model = None if oracle else self._models.get(request.model, self._device, self._on_download)
         job.write_state(messages=())
-        _check_sources(request, separator)
         shutil.rmtree(job.scratch, ignore_errors=True)  # what a killed process left
         with open_reader(job.input, scratch=job.scratch, cancelled=self._cancelled) as recording:
+            separator = _oracle_for(request, oracle, recording) if model is None else model
+            if request.edit is not None:
+                separator = Edited(separator, request.edit, guided=request.edit_of is not None)
+            _check_sources(request, separator)
             stretches = stretches_of(request, recording, preview_there=job.stage("preview") is not None)
             require_disk(job.folder, bytes_needed(request, separator.spec, recording.channels, stretches))
             self._durations = [stretch.length / recording.sample_rate for stretch in stretches]
@@ -371,6 +417,12 @@ def explain(error: BaseException, request: Request) -> dict[str, str]:
 def accelerator_memory(device: str) -> int | None:
     """Bytes of CUDA memory used at most so far; None on other devices, where it is not measured."""
     return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+
+
+def _oracle_for(request: Request, oracle: str, recording: Reader) -> Separator:
+    """An oracle for the references that came along and the recording's own rate."""
+    check_told(request.model, request.name, request.references)
+    return build_oracle(oracle, sources=request.references, sample_rate=recording.sample_rate)
 
 
 def _check_sources(request: Request, separator: Separator) -> None:

@@ -4,7 +4,12 @@ server     builds the pages and serves them
 frame      what every page shares: services, header, errors as toasts
 separate   the Separate page and the HTTP interface
 models     the Models page
+evaluate   the Evaluate page; with it `measuring` (what may be measured, and a second to hear), `evaluate_data` (examples,
+           offers, uploads), `evaluate_views` (the table -> rankings and figures), `evaluate_routes` (over HTTP), figures/
+runs       evaluations as folders, and the thread that measures them
+recording.js beside page.js: which part of the chosen recording is separated
 examples   the bundled recordings
+answers    how our own routes answer
 routes     the job's audio over HTTP, for the player
 player     the ES module that plays it
 theme      how it all looks

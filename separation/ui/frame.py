@@ -17,6 +17,7 @@ from separation.engine.jobs import JobStore
 from separation.engine.workers import Load, Workers
 from separation.errors import SeparationError, UnknownModel
 from separation.hub import Card
+from separation.ratings import ClipFolder, ClipStore, Store
 from separation.settings import Settings
 
 P = ParamSpec("P")
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "vocals"
 """What a first visitor separates with."""
 
-PAGES = (("Separate", "./", ""), ("Models", "./models", "models"))
+PAGES = (("Separate", "./", ""), ("Evaluate", "./evaluate", "evaluate"), ("Models", "./models", "models"))
 """What the header links to: title, address relative to the page's root, route."""
 
 _MARK = (
@@ -59,6 +60,8 @@ class Services:
         workers: who runs them.
         hub: where models come from.
         examples: folder of bundled examples.
+        ratings: what people said.
+        clips: the audio of it that they allowed to be kept.
     """
 
     settings: Settings
@@ -66,6 +69,8 @@ class Services:
     workers: Workers
     hub: Hub
     examples: Path
+    ratings: Store
+    clips: ClipStore
 
     def bundled(self) -> dict[str, Card]:
         """The cards of the bundled models by name, the default first."""
@@ -88,6 +93,15 @@ class Services:
                 f"Choose one of {', '.join(bundled)}, or write a repository of the Hugging Face Hub as owner/name",
             )
         return self.hub.describe(name)
+
+
+def open_ratings(settings: Settings) -> tuple[Store, ClipStore]:
+    """Where an installation keeps ratings, and the audio that goes with them.
+
+    Raises:
+        RatingError: the database cannot be opened.
+    """
+    return Store(settings.database_url), ClipFolder(settings.clips)
 
 
 def header(current: str) -> gr.HTML:

@@ -8,6 +8,7 @@ const root = new URL("./", document.baseURI);
 const find = (selector) => element.querySelector(selector);
 const result = find(".earshot-result");
 const player = find("earshot-player");
+const rating = find("earshot-rating");
 const earlier = find(".earshot-earlier");
 const note = find(".earshot-note");
 const share = find(".earshot-share");
@@ -16,6 +17,17 @@ let open = null;
 import(new URL("earshot/static/player.js", root)).catch(() => {
   note.textContent = "The player could not be loaded. Check the connection and load the page again.";
 });
+
+import(new URL("earshot/rating/rating.js", root)).catch(() => rating.remove()); // the page works without
+
+/** Whether this browser wants to rate without seeing names; `rating.js` shows them again when it may. */
+function hidesNames() {
+  try {
+    return localStorage.getItem("earshot.hide") === "true";
+  } catch {
+    return false;
+  }
+}
 
 function jobs() {
   try {
@@ -45,6 +57,8 @@ function show(id, scroll) {
   open = id;
   result.hidden = false;
   share.hidden = false;
+  rating.setAttribute("job", id); // first: it takes what was heard of the one before
+  if (hidesNames()) player.setAttribute("blind", "");
   player.setAttribute("base", new URL("earshot/", root).pathname);
   player.setAttribute("job", id);
   const link = address(id);
@@ -58,6 +72,21 @@ function show(id, scroll) {
   }
   describe(id);
   showEarlier();
+}
+
+/** The player of the recording that is chosen now. */
+function chosen() {
+  return document.querySelector(".earshot-recording earshot-player");
+}
+
+/** A new separation goes on where the recording's own player was left: same cursor, same selection, same keys. */
+function takeOver(id) {
+  const recording = chosen();
+  show(id, true);
+  if (!recording?.seek || !player.seek) return; // the player has not been loaded
+  player.seek(recording.cursor);
+  player.select(recording.selection);
+  player.focus({ preventScroll: true });
 }
 
 async function describe(id) {
@@ -101,7 +130,7 @@ watch("value", () => {
   const id = props.value;
   if (!id) return;
   remember([{ id }, ...jobs().filter((job) => job.id !== id)]);
-  show(id, true);
+  takeOver(id);
 });
 
 find(".earshot-copy").addEventListener("click", async () => {
@@ -115,6 +144,10 @@ find(".earshot-copy").addEventListener("click", async () => {
   }
 });
 
+// Who rates without knowing the model finds its name nowhere in what belongs to this result.
+earlier.classList.toggle("earshot-blind", hidesNames());
+player.addEventListener("earshot-blind", ({ detail }) => earlier.classList.toggle("earshot-blind", detail));
+
 // The player says when a job is gone: deleted in it just now, expired, or never there.
 player.addEventListener("earshot-state", ({ detail }) => {
   if (detail.status !== "gone" || !open) return;
@@ -122,6 +155,7 @@ player.addEventListener("earshot-state", ({ detail }) => {
   open = null;
   share.hidden = true;
   note.textContent = "";
+  chosen()?.look?.(); // its recording may have been deleted with the separation
   history.replaceState(history.state, "", address(null));
 });
 

@@ -1,7 +1,8 @@
 """What the player asks the server over HTTP: the state of a job, its samples, pictures and downloads.
 
 Plain Starlette routes that stand beside Gradio's. The id of a job is the only key: who has it may hear, download, stop
-and delete that job and no other, and nothing lists ids. Everything a client sends is taken for hostile: ids are checked
+and delete that job and no other, and nothing lists ids. The same holds for a draft, a recording that is not separated yet,
+which can only be looked at and heard. Everything a client sends is taken for hostile: ids are checked
 by the store, stages and tracks are looked up in what the job itself wrote, numbers are capped, work is bounded and done
 in threads, and what changes something must come from this very site.
 
@@ -11,17 +12,15 @@ What is served is private: samples, pictures and states are never stored by cach
 """
 
 import hashlib
-import math
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 import numpy as np
@@ -46,12 +45,23 @@ from separation.audio import (
     scan,
     write_zip,
 )
-from separation.errors import DiskFull, JobError, SeparationError, UnknownJob
+from separation.engine.drafts import STAGE, Draft
+from separation.errors import UnknownJob
 from separation.signals import Samples
-from separation.visualisation import spectrogram_png
+from separation.ui.answers import (
+    COMMON,
+    PRIVATE,
+    BadQuery,
+    NotHere,
+    finite,
+    require_same_site,
+    threaded,
+)
+from separation.visualisation import CEILING_DB, FLOOR_DB, MAGMA, spectrogram_png
 from separation.visualisation.spectrogram import Scale
 
 if TYPE_CHECKING:
+    from separation.engine.drafts import Drafts
     from separation.engine.jobs import Job, JobStore
 
 PLAYER = Path(__file__).parent / "player"
@@ -67,30 +77,10 @@ DOWNLOADS_KEPT = 6
 FULL_SCALE = 1 - 2**-15
 """The greatest positive value of 16 bit."""
 
+LEGEND = {"floor_db": FLOOR_DB, "ceiling_db": CEILING_DB, "colours": [bytes(c).hex() for c in MAGMA[::15]]}
+"""What the colours of every spectrogram mean, for the player's legend."""
+
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_COMMON = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
-_PRIVATE = {**_COMMON, "Cache-Control": "private, no-store"}
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class _NotHere(JobError): ...
-
-
-class _BadQuery(JobError): ...
-
-
-class _Refused(JobError): ...
-
-
-_STATUS: tuple[tuple[type[SeparationError], HTTPStatus], ...] = (
-    (UnknownJob, HTTPStatus.NOT_FOUND),
-    (_NotHere, HTTPStatus.NOT_FOUND),
-    (_BadQuery, HTTPStatus.BAD_REQUEST),
-    (_Refused, HTTPStatus.FORBIDDEN),
-    (DiskFull, HTTPStatus.INSUFFICIENT_STORAGE),
-    (SeparationError, HTTPStatus.UNPROCESSABLE_ENTITY),
-)
 
 
 def routes(store: "JobStore", *, exports_at_once: int = 2, pictures_at_once: int = 4) -> list[Route]:
@@ -106,40 +96,31 @@ def routes(store: "JobStore", *, exports_at_once: int = 2, pictures_at_once: int
     exports = anyio.CapacityLimiter(exports_at_once)
     pictures = anyio.CapacityLimiter(pictures_at_once)
     job, stage = "/earshot/jobs/{job}", "/earshot/jobs/{job}/{stage}"
+    drafts = _DraftPages(store.drafts)
+    draft, drafted = "/earshot/drafts/{job}", "/earshot/drafts/{job}/{stage}"
     return [
-        Route("/earshot/static/{file}", _threaded(pages.static, plain)),
-        Route(job, _threaded(pages.job, plain), methods=["GET"]),
-        Route(job, _threaded(pages.delete, plain), methods=["DELETE"]),
-        Route(f"{job}/cancel", _threaded(pages.cancel, plain), methods=["POST"]),
-        Route(f"{stage}/download.zip", _threaded(pages.archive, exports)),
-        Route(f"{stage}/download/{{track}}", _threaded(pages.download, exports)),
-        Route(f"{stage}/mix", _threaded(pages.mix, exports)),
-        Route(f"{stage}/{{track}}.pcm", _threaded(pages.pcm, plain)),
-        Route(f"{stage}/{{track}}.peaks", _threaded(pages.peaks, pictures)),
-        Route(f"{stage}/{{track}}.png", _threaded(pages.spectrogram, pictures)),
+        Route("/earshot/static/{file}", threaded(pages.static, plain)),
+        Route(job, threaded(pages.job, plain), methods=["GET"]),
+        Route(job, threaded(pages.delete, plain), methods=["DELETE"]),
+        Route(f"{job}/cancel", threaded(pages.cancel, plain), methods=["POST"]),
+        Route(f"{stage}/download.zip", threaded(pages.archive, exports)),
+        Route(f"{stage}/download/{{track}}", threaded(pages.download, exports)),
+        Route(f"{stage}/mix", threaded(pages.mix, exports)),
+        Route(f"{stage}/{{track}}.pcm", threaded(pages.pcm, plain)),
+        Route(f"{stage}/{{track}}.peaks", threaded(pages.peaks, pictures)),
+        Route(f"{stage}/{{track}}.png", threaded(pages.spectrogram, pictures)),
+        Route(draft, threaded(drafts.draft, plain)),
+        Route(f"{drafted}/{{track}}.pcm", threaded(drafts.pcm, plain)),
+        Route(f"{drafted}/{{track}}.peaks", threaded(drafts.peaks, pictures)),
+        Route(f"{drafted}/{{track}}.png", threaded(drafts.spectrogram, pictures)),
     ]
-
-
-def _threaded(answer: Callable[[Request], Response], limiter: anyio.CapacityLimiter) -> Endpoint:
-    """Run in a thread (so that no visitor waits for another's disk), turn expected errors into JSON."""
-
-    @wraps(answer)
-    async def endpoint(request: Request) -> Response:
-        try:
-            return await anyio.to_thread.run_sync(answer, request, limiter=limiter)
-        except SeparationError as error:
-            parts = {"asked": error.asked, "found": error.found, "advice": error.advice}
-            status = next(status for kind, status in _STATUS if isinstance(error, kind))
-            return JSONResponse(parts, status, _PRIVATE)
-
-    return endpoint
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """A complete stage of a job, as `stage.json` describes it."""
+    """A complete stage of a job or a draft, as `stage.json` describes it."""
 
-    job: "Job"
+    job: "Job | Draft"
     name: str
     described: dict[str, Any]
 
@@ -157,11 +138,19 @@ class _Stage:
 
     def path(self, track: str) -> Path:
         """The track's file; only names that the job itself wrote down lead to one."""
+        self._check(track)
+        return self.job.folder / self.name / f"{track}.wav"
+
+    def outline(self, track: str) -> Path:
+        """The file of the track's outline."""
+        self._check(track)
+        return self.job.folder / self.name / f"{track}.peaks"
+
+    def _check(self, track: str) -> None:
         if track not in self.tracks:
-            raise _NotHere(
+            raise NotHere(
                 "Open a track", "this separation has no track of that name", f"Choose one of {', '.join(self.tracks)}"
             )
-        return self.job.folder / self.name / f"{track}.wav"
 
     def open(self, track: str) -> Reader:
         path = self.path(track)
@@ -176,6 +165,16 @@ class _Stage:
         except FileNotFoundError:
             raise _deleted() from None
         return hashlib.sha256(repr((self.job.id, self.name, made, self.gain, *more)).encode()).hexdigest()[:32]
+
+
+class _Heard(_Stage):
+    """A draft's only stage: what is played may lie elsewhere."""
+
+    job: Draft
+
+    def path(self, track: str) -> Path:
+        self._check(track)
+        return self.job.sound
 
 
 class _Mix(BaseReader):
@@ -196,51 +195,12 @@ class _Mix(BaseReader):
         return total.astype(np.float32)
 
 
-class _Pages:
-    """The answers. Every method runs in a thread and may block."""
+class _Sounds(ABC):
+    """Samples and pictures of whatever has stages. Every method runs in a thread and may block."""
 
-    def __init__(self, store: "JobStore") -> None:
-        self._store = store
-
-    # -- the job
-
-    def static(self, request: Request) -> Response:
-        """The player's own files, from a fixed table."""
-        name = request.path_params["file"]
-        if name not in STATIC:
-            raise _NotHere("Open a file of the page", "there is none of that name", "Reload the page")
-        path = PLAYER / name
-        tag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"'
-        headers = {**_COMMON, "Cache-Control": "no-cache", "ETag": tag}
-        if request.headers.get("if-none-match") == tag:
-            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-        return FileResponse(path, media_type=STATIC[name], headers=headers)
-
-    def job(self, request: Request) -> Response:
-        job = self._store.get(request.path_params["job"])
-        state = job.state()
-        found = {stage: job.stage(stage) for stage in ("preview", "full")}
-        body = {
-            "id": job.id,
-            "name": job.request.name,
-            "model": job.request.model,
-            "state": state.to_dict(),
-            "stages": {stage: described for stage, described in found.items() if described is not None},
-            "expires": job.expires,
-        }
-        return JSONResponse(_finite(body), headers=_PRIVATE)
-
-    def cancel(self, request: Request) -> Response:
-        _require_same_site(request)
-        self._store.get(request.path_params["job"]).cancel()
-        return JSONResponse({"cancelling": True}, headers=_PRIVATE)
-
-    def delete(self, request: Request) -> Response:
-        _require_same_site(request)
-        self._store.delete(request.path_params["job"])
-        return JSONResponse({"deleted": True}, headers=_PRIVATE)
-
-    # -- samples and pictures
+    @abstractmethod
+    def _stage(self, request: Request) -> _Stage:
+        """The complete stage that the address names."""
 
     def pcm(self, request: Request) -> Response:
         """Interleaved 16-bit little-endian samples with the stage's gain; one byte range at a time."""
@@ -252,7 +212,7 @@ class _Pages:
         frame = 2 * int(stage.described["channels"])
         size = stage.length * frame
         tag = f'"{stage.tag(track)}"'
-        headers = {**_PRIVATE, "Accept-Ranges": "bytes", "ETag": tag}
+        headers = {**PRIVATE, "Accept-Ranges": "bytes", "ETag": tag}
         if request.headers.get("if-none-match") == tag:
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         status, first, last = HTTPStatus.OK, 0, size
@@ -277,12 +237,12 @@ class _Pages:
         points = min(_whole(request, "points", 1024, 1, MAX_POINTS), length)
         with stage.open(request.path_params["track"]) as reader:
             try:
-                peaks = Peaks.load(stage.path(request.path_params["track"]).with_suffix(".peaks"))
+                peaks = Peaks.load(stage.outline(request.path_params["track"]))
             except FileNotFoundError:
                 raise _deleted() from None
             pairs = read_peaks(peaks, reader, start, length, points)
         scaled = np.clip(np.round(pairs * stage.gain), -127, 127).astype(np.int8)
-        return Response(scaled.tobytes(), headers=_PRIVATE, media_type="application/octet-stream")
+        return Response(scaled.tobytes(), headers=PRIVATE, media_type="application/octet-stream")
 
     def spectrogram(self, request: Request) -> Response:
         """A picture of the same stretch that `peaks` would show."""
@@ -293,7 +253,53 @@ class _Pages:
         scale: Scale = _choice(request, "scale", get_args(Scale))
         with stage.open(request.path_params["track"]) as reader:
             image = spectrogram_png(reader, start, length, width, height, scale=scale, gain=stage.gain)
-        return Response(image, headers=_PRIVATE, media_type="image/png")
+        return Response(image, headers=PRIVATE, media_type="image/png")
+
+
+class _Pages(_Sounds):
+    """The answers about jobs."""
+
+    def __init__(self, store: "JobStore") -> None:
+        self._store = store
+
+    # -- the job
+
+    def static(self, request: Request) -> Response:
+        """The player's own files, from a fixed table."""
+        name = request.path_params["file"]
+        if name not in STATIC:
+            raise NotHere("Open a file of the page", "there is none of that name", "Reload the page")
+        path = PLAYER / name
+        tag = f'"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"'
+        headers = {**COMMON, "Cache-Control": "no-cache", "ETag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+        return FileResponse(path, media_type=STATIC[name], headers=headers)
+
+    def job(self, request: Request) -> Response:
+        job = self._store.get(request.path_params["job"])
+        state = job.state()
+        found = {stage: job.stage(stage) for stage in ("preview", "full")}
+        body = {
+            "id": job.id,
+            "name": job.request.name,
+            "model": job.request.model,
+            "state": state.to_dict(),
+            "stages": {stage: described for stage, described in found.items() if described is not None},
+            "expires": job.expires,
+            "legend": LEGEND,
+        }
+        return JSONResponse(finite(body), headers=PRIVATE)
+
+    def cancel(self, request: Request) -> Response:
+        require_same_site(request)
+        self._store.get(request.path_params["job"]).cancel()
+        return JSONResponse({"cancelling": True}, headers=PRIVATE)
+
+    def delete(self, request: Request) -> Response:
+        require_same_site(request)
+        self._store.delete(request.path_params["job"])
+        return JSONResponse({"deleted": True}, headers=PRIVATE)
 
     # -- downloads
 
@@ -324,9 +330,7 @@ class _Pages:
             each = estimated_bytes(stage.length, rate, channels, format, bit_depth)
             require_disk(path.parent, 2 * each * len(tracks))  # the files, and the archive they go into
             with TemporaryDirectory(dir=path.parent) as folder:
-                files = {
-                    f"{_stem(stage.job)} - {track}.{format}": Path(folder) / f"{i}" for i, track in enumerate(tracks)
-                }
+                files = {f"{_stem(stage)} - {track}.{format}": Path(folder) / f"{i}" for i, track in enumerate(tracks)}
                 for track, file in zip(tracks, files.values(), strict=True):
                     with stage.open(track) as reader:
                         export(reader, file, format=format, bit_depth=bit_depth, gain=stage.gain)
@@ -359,38 +363,38 @@ class _Pages:
         name = request.path_params["stage"]
         described = job.stage(name) if name in ("preview", "full") else None
         if described is None:
-            raise _NotHere("Open a result", "it is not there (yet)", "Wait until the separation has got that far")
+            raise NotHere("Open a result", "it is not there (yet)", "Wait until the separation has got that far")
         return _Stage(job, name, described)
+
+
+class _DraftPages(_Sounds):
+    """The answers about recordings that are not separated yet."""
+
+    def __init__(self, drafts: "Drafts") -> None:
+        self._drafts = drafts
+
+    def draft(self, request: Request) -> Response:
+        draft = self._drafts.get(request.path_params["job"])
+        described = draft.stage()
+        body = {
+            "id": draft.id,
+            "name": draft.name,
+            "state": asdict(draft.state()),
+            "stages": {} if described is None else {STAGE: described},
+            "legend": LEGEND,
+        }
+        return JSONResponse(body, headers=PRIVATE)
+
+    def _stage(self, request: Request) -> _Stage:
+        draft, name = self._drafts.get(request.path_params["job"]), request.path_params["stage"]
+        described = draft.stage(name)
+        if described is None:
+            raise NotHere("Open a recording", "it has not been read yet", "Wait a moment")
+        return _Heard(draft, name, described)
 
 
 def _deleted() -> UnknownJob:
     return UnknownJob("Open a track", "it was deleted a moment ago", "Separate the recording again")
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no infinity and no NaN: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _require_same_site(request: Request) -> None:
-    """Another site's page must not stop or delete a job through its visitor's browser.
-
-    Browsers say where a request comes from: `Sec-Fetch-Site` (https and localhost only) or `Origin` (always, for what
-    is not a GET). Programs other than browsers send neither, and need no protection from themselves.
-    """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None:
-        allowed = site in ("same-origin", "none")
-    else:
-        # A proxy may have put its own name into Host; a foreign page cannot set X-Forwarded-Host without our consent.
-        hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
-        allowed = origin is None or urlsplit(origin).netloc in hosts
-    if not allowed:
-        raise _Refused("Change a separation", "the request comes from another site", "Use this site's own page")
 
 
 def _byte_range(first: str, last: str, size: int) -> tuple[HTTPStatus, int, int]:
@@ -422,14 +426,14 @@ def _whole(request: Request, name: str, default: int, low: int, high: int) -> in
     if not text:
         return default
     if not re.fullmatch(r"-?\d{1,15}", text):
-        raise _BadQuery(f"Read {name}", "it is not a whole number", f"Give one from {low} to {high}")
+        raise BadQuery(f"Read {name}", "it is not a whole number", f"Give one from {low} to {high}")
     return max(low, min(high, int(text)))
 
 
 def _choice(request: Request, name: str, allowed: tuple[Any, ...]) -> Any:
     value = request.query_params.get(name, allowed[0])
     if value not in allowed:
-        raise _BadQuery(f"Read {name}", "it is none of those known", f"Give one of {', '.join(allowed)}")
+        raise BadQuery(f"Read {name}", "it is none of those known", f"Give one of {', '.join(allowed)}")
     return value
 
 
@@ -450,7 +454,7 @@ def _gains(request: Request, stage: _Stage) -> dict[str, float]:
     for item in request.query_params.get("gains", "").split(","):
         track, colon, text = item.rpartition(":")
         if not colon or not re.fullmatch(r"\d{1,4}(\.\d{1,9})?", text) or float(text) > MAX_MIX_GAIN:
-            raise _BadQuery(
+            raise BadQuery(
                 "Mix the tracks",
                 "the gains cannot be read",
                 f"Write track:gain,track:gain with gains of 0 to {MAX_MIX_GAIN:g}",
@@ -459,12 +463,13 @@ def _gains(request: Request, stage: _Stage) -> dict[str, float]:
         gains[track] = float(text)
     heard = {track: gain for track, gain in gains.items() if gain > 0}
     if not heard:
-        raise _BadQuery("Mix the tracks", "every track is silent", "Turn at least one track on")
+        raise BadQuery("Mix the tracks", "every track is silent", "Turn at least one track on")
     return heard
 
 
-def _stem(job: "Job") -> str:
-    return Path(safe_name(job.request.name)).stem
+def _stem(stage: _Stage) -> str:
+    name = stage.job.name if isinstance(stage.job, Draft) else stage.job.request.name
+    return Path(safe_name(name)).stem
 
 
 def _made(stage: _Stage, make: Callable[[Path], None], title: str, suffix: str, key: tuple[object, ...]) -> Response:
@@ -481,8 +486,8 @@ def _made(stage: _Stage, make: Callable[[Path], None], title: str, suffix: str, 
         status = path.stat()
     except FileNotFoundError:
         raise _deleted() from None
-    headers = {**_PRIVATE, "ETag": f'"{path.stem}"'}
-    name = safe_name(f"{_stem(stage.job)} - {title}")
+    headers = {**PRIVATE, "ETag": f'"{path.stem}"'}
+    name = safe_name(f"{_stem(stage)} - {title}")
     return FileResponse(path, filename=name, headers=headers, stat_result=status)
 
 

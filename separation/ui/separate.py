@@ -1,9 +1,12 @@
-"""The Separate page: choose audio, choose what to hear, press one button.
+"""The Separate page: choose audio, see and hear it, choose what to hear, press one button.
 
-The page only makes a job and hands its id to the player, which does all watching, playing and downloading. Functions
+Whatever is chosen becomes a draft, which the page's first player shows; `recording.js` adds which part of it the visitor
+wants. The button makes a job and hands its id to the second player, which does all watching, playing and downloading. Functions
 with names are also the HTTP interface (`/separate`, `/models`, `/estimate`); all others are private to the page.
 """
 
+import json
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,9 +21,11 @@ from gradio.utils import get_upload_folder
 from separation.audio import AudioInfo, export, open_reader, probe
 from separation.engine.jobs import Job, Request
 from separation.engine.options import Options
+from separation.engine.references import check_told
 from separation.engine.workers import PREVIEW, PREVIEW_FROM
 from separation.errors import AudioError, JobError, SeparationError
 from separation.hub import Card
+from separation.models import oracle_name
 from separation.ui import gpu
 from separation.ui.examples import Example, cards, credits_list, read_examples
 from separation.ui.frame import DEFAULT_MODEL, Services, clock, quiet, spoken, step, with_toasts
@@ -29,11 +34,29 @@ VOCALS = "vocals"
 """The source that karaoke leaves out."""
 
 _SCRIPT = Path(__file__).with_name("page.js")
+_RECORDING_SCRIPT = Path(__file__).with_name("recording.js")
 
+_RECORDING = f"""
+<div class="earshot-recording">
+  <earshot-player draft=""></earshot-player>
+  <div class="earshot-part" role="group" aria-label="What to separate"
+    data-preview="{PREVIEW:g}" data-preview-from="{PREVIEW_FROM:g}">
+    <label class="earshot-pick"><input type="radio" name="earshot-part" value="everything" checked>Everything</label>
+    <label class="earshot-pick"><input type="radio" name="earshot-part" value="selection" disabled>Only the selection</label>
+    <span class="earshot-times">
+      <label>From<input name="from" type="text" autocomplete="off" placeholder="0:00" size="7"></label>
+      <label>to<input name="to" type="text" autocomplete="off" placeholder="end" size="7"></label>
+      <button type="button" class="earshot-clear" disabled aria-label="Clear the selection" title="Clear">×</button>
+    </span>
+    <p class="earshot-tip" role="status" data-text="@tip">@tip</p>
+  </div>
+</div>
+""".replace("@tip", "Drag over the waveform to select a part, or type its times.")
 
 _RESULT = """
 <section class="earshot-result" aria-label="Result" hidden>
   <earshot-player></earshot-player>
+  <earshot-rating></earshot-rating>
   <div class="earshot-after">
     <div class="earshot-share">
       <label>Link to this separation<input type="text" readonly></label>
@@ -52,6 +75,7 @@ _RESULT = """
     <h2>My earlier separations</h2>
     <ul></ul>
   </section>
+  <earshot-my-ratings></earshot-my-ratings>
 </div>
 """
 
@@ -75,6 +99,8 @@ class Chosen:
         name: what it is called on the page and in downloads.
         example: id of the bundled example that it is, or an empty text.
         references: true sources by name.
+        about: a sentence on it, or an empty text.
+        draft: id of what the page shows of it before it is separated, or an empty text.
     """
 
     path: Path
@@ -82,6 +108,49 @@ class Chosen:
     name: str
     example: str = ""
     references: dict[str, Path] = field(default_factory=dict)
+    about: str = ""
+    draft: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a recording is to be separated.
+
+    Args:
+        begin, end: seconds; None for the recording's own.
+        preview_at: seconds in the recording that the preview is laid around; None for no preview.
+    """
+
+    begin: float | None = None
+    end: float | None = None
+    preview_at: float | None = None
+
+    @classmethod
+    def read(cls, said: str | None, chosen: Chosen) -> "Part":
+        """What `recording.js` says of the chosen recording; of another one it counts for nothing.
+
+        Raises:
+            JobError: the part does not lie inside the recording.
+        """
+        fields = json.loads(said or "{}")
+        if fields.get("draft") != chosen.draft:
+            fields = {}
+        begin, end, at = (_seconds(fields.get(name)) for name in ("begin", "end", "preview_at"))
+        duration = chosen.info.duration
+        # The length of a compressed file is a claim until it has been read: its real end may lie behind the claimed one.
+        limit = duration if chosen.info.exact else math.inf
+        start, stop = begin or 0.0, duration if end is None else min(end, limit)
+        if not 0 <= start < stop:
+            raise JobError(
+                f"Separate {chosen.name} from {start:g} s to {stop:g} s",
+                f"the recording lasts {duration:.2f} s",
+                "Select a part inside the recording, or choose Everything",
+            )
+        return cls(begin or None, None if end is None else stop, (start + stop) / 2 if at is None else at)
+
+    def duration(self, chosen: Chosen) -> float:
+        """Seconds that are to be separated."""
+        return (chosen.info.duration if self.end is None else self.end) - (self.begin or 0.0)
 
 
 class SeparatePage:
@@ -103,16 +172,17 @@ class SeparatePage:
     def build(self, page: gr.Blocks) -> None:
         """Put the components into `page`, which is being built."""
         first = next(iter(self._examples.values()), None)
-        chosen = gr.State(None if first is None else self._from_example(first))
+        # When a visitor has been gone for an hour, so is what was chosen and not separated.
+        chosen = gr.State(None if first is None else self._from_example(first), delete_callback=self._drop)
         with gr.Row(elem_classes=["earshot-steps"], equal_height=True):
             with gr.Column(scale=7, min_width=320, elem_classes=["earshot-card"]):
                 step(1, "Choose audio")
-                examples, file, microphone, summary, preview = self._audio_controls(first)
+                examples, file, microphone, summary, recording = self._audio_controls(first)
             with gr.Column(scale=5, min_width=320, elem_classes=["earshot-card"]):
                 step(2, "Choose what to hear")
                 model, about, sources, karaoke = self._model_controls(first)
                 with gr.Accordion("More settings", open=False, elem_classes=["earshot-more"]):
-                    begin, end, band, consistency, device = self._settings_controls()
+                    band, consistency, device = self._settings_controls()
                 with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
                     button = gr.Button("Separate", variant="primary", size="lg", elem_id="earshot-separate")
                     estimate = gr.HTML(
@@ -120,18 +190,20 @@ class SeparatePage:
                     )
         result = self._result()
 
-        shown = [chosen, examples, summary, preview]
-        told = [chosen, model, device]
+        shown = [chosen, examples, summary, recording]
+        told = [chosen, model, device, recording]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         for event, handler, source, other in (
             (file.upload, self.take_file, file, microphone),
             (microphone.stop_recording, self.take_recording, microphone, file),
         ):
-            took = event(handler, source, [*shown, other], **private)
+            took = event(handler, [chosen, source], [*shown, other], **private)
             took.success(self.tell_estimate, told, estimate, **private)
             took.failure(lambda: None, None, source, **private)
         gr.on([file.clear, microphone.clear], self.forget, [chosen], shown, **private)
-        examples.select(self.take_example, None, [*shown, file, microphone, model], **private).success(
+        # Two quick changes of the part are two events, and the last one counts.
+        recording.select(self.tell_estimate, told, estimate, trigger_mode="always_last", **private)
+        examples.select(self.take_example, [chosen], [*shown, file, microphone, model], **private).success(
             self.tell_estimate, told, estimate, **private
         )
         model.change(self.tell_model, model, [about, sources, karaoke], **private).success(
@@ -141,7 +213,7 @@ class SeparatePage:
         karaoke.click(self.all_but_vocals, model, sources, **private)
         clicked = button.click(
             self.start,
-            [chosen, model, sources, preview, band, consistency, device, begin, end],
+            [chosen, model, sources, recording, band, consistency, device],
             result,
             api_visibility="private",
             show_progress_on=button,
@@ -156,7 +228,7 @@ class SeparatePage:
         ).success(self.tell_estimate, told, estimate, **private)
         self._interface()
 
-    def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.Slider]:
+    def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.HTML]:
         settings = self._services.settings
         with gr.Tabs(elem_classes=["earshot-tabs"]):
             with gr.Tab("Your file"):
@@ -190,16 +262,15 @@ class SeparatePage:
         )
         chosen = None if first is None else self._from_example(first)
         summary = gr.HTML(_summary(chosen), apply_default_css=False, elem_classes=["earshot-plain"])
-        preview = gr.Slider(
-            0,
-            max(PREVIEW_FROM, 0.0 if chosen is None else chosen.info.duration),
-            value=0.0 if chosen is None else chosen.info.duration / 2,
-            step=1,
-            label=f"Start with a preview: {PREVIEW:.0f} s around this second",
-            visible=_previewed(chosen),
-            elem_id="earshot-preview",
+        recording = gr.HTML(
+            _shown(chosen)[-1],
+            html_template=_RECORDING,
+            js_on_load=_RECORDING_SCRIPT.read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id="earshot-recording",
+            elem_classes=["earshot-plain"],
         )
-        return examples, file, microphone, summary, preview
+        return examples, file, microphone, summary, recording
 
     def _model_controls(self, first: Example | None) -> tuple[gr.Radio, gr.HTML, gr.CheckboxGroup, gr.Button]:
         wanted = first.model if first is not None and first.model in self._cards else DEFAULT_MODEL
@@ -214,10 +285,7 @@ class SeparatePage:
         )
         return model, about, sources, karaoke
 
-    def _settings_controls(self) -> tuple[gr.Number, gr.Number, gr.Radio, gr.Checkbox, gr.Radio]:
-        with gr.Row():
-            begin = gr.Number(None, label="From second", minimum=0, min_width=120, elem_id="earshot-begin")
-            end = gr.Number(None, label="To second", minimum=0, min_width=120, elem_id="earshot-end")
+    def _settings_controls(self) -> tuple[gr.Radio, gr.Checkbox, gr.Radio]:
         band = gr.Radio(
             [("Full band", "full"), ("Only what the model hears", "model")],
             value="full",
@@ -229,15 +297,18 @@ class SeparatePage:
         )
         devices = ["auto", *self._services.workers.devices]
         device = gr.Radio(_titled(devices), value="auto", label="Run on")
-        return begin, end, band, consistency, device
+        return band, consistency, device
 
     def _result(self) -> gr.HTML:
         hours = self._services.settings.keep_hours
         kept = f"{hours:g} hours" if hours != 1 else "one hour"
         text = (
             f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept}, "
-            "so that you can come back to them, and then deleted. “Delete my audio now” below the tracks deletes it at once. "
-            "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing."
+            "so that you can come back to them, and then deleted. “Delete my audio now” below the tracks deletes it at once; a "
+            "recording that you have not separated goes when you choose another one. "
+            "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing. "
+            "If you rate a separation, your answers stay with a random number of this browser, never a name or an address; the "
+            "audio stays only if you tick the box for it, and you can withdraw both."
         )
         examples = list(self._examples.values())
         return gr.HTML(
@@ -251,25 +322,29 @@ class SeparatePage:
     # What happens on the page
 
     @with_toasts
-    def take_file(self, path: str) -> tuple[Any, ...]:
+    def take_file(self, before: Chosen | None, path: str) -> tuple[Any, ...]:
         """An upload has arrived: refuse it at once, or make it the chosen one and clear the microphone."""
-        return *_shown(self._checked(Path(path))), None
+        return *self._take(before, self._checked(Path(path))), None
 
     @with_toasts
-    def take_recording(self, path: str) -> tuple[Any, ...]:
+    def take_recording(self, before: Chosen | None, path: str) -> tuple[Any, ...]:
         """The microphone has stopped: its recording is the chosen one, and the file is cleared."""
-        return *_shown(replace(self._checked(Path(path)), name="Microphone recording")), None
+        return *self._take(before, replace(self._checked(Path(path)), name="Microphone recording")), None
 
     @with_toasts
-    def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
+    def take_example(self, before: Chosen | None, event: gr.EventData) -> tuple[Any, ...]:
         """An example was pressed: it replaces whatever was chosen, and brings its model."""
         example = self._examples[event._data["id"]]
         model = gr.update(value=example.model) if example.model in self._cards else gr.skip()
+        self._drop(before)
         return *_shown(self._from_example(example)), None, None, model
 
     def forget(self, chosen: Chosen | None) -> tuple[Any, ...]:
-        """The file was taken out of its field. An example that was chosen meanwhile stays."""
-        return _shown(chosen if chosen is not None and chosen.example else None)
+        """The file was taken out of its field, and goes. An example that was chosen meanwhile stays."""
+        if chosen is not None and not chosen.example:
+            self._drop(chosen)
+            chosen = None
+        return _shown(chosen)
 
     @with_toasts
     def tell_model(self, model: str) -> tuple[Any, ...]:
@@ -283,22 +358,26 @@ class SeparatePage:
         )
 
     @with_toasts
-    def tell_estimate(self, chosen: Chosen | None, model: str, device: str) -> str:
-        """What the button will take, in words."""
+    def tell_estimate(self, chosen: Chosen | None, model: str, device: str, said: str | None = None) -> str:
+        """What the button will take, in words: for the part that `said` (see `Part.read`) asks for."""
         if chosen is None or not model:
             return quiet("Choose a recording first.")
         workers = self._services.workers
-        estimate = workers.estimate(model, chosen.info, device=device)
+        part = Part.read(said, chosen)
+        duration = part.duration(chosen)
+        info = replace(chosen.info, length=round(duration * chosen.info.sample_rate))
+        estimate = workers.estimate(model, info, device=device)
         if not estimate.calibrated and model in self._cards and not gpu.zero_gpu():
             workers.calibrate(model, device)  # bundled models are small: a moment here, and the figure is measured
-            estimate = workers.estimate(model, chosen.info, device=device)
-        preview = f" A {PREVIEW:.0f} s preview comes first." if _previewed(chosen) else ""
+            estimate = workers.estimate(model, info, device=device)
+        preview = f" A {PREVIEW:.0f} s preview comes first." if duration > PREVIEW_FROM else ""
+        what = "" if part.end is None else f" for {clock(part.begin or 0)} to {clock(part.end)}"
         if not estimate.calibrated:
             return quiet(
                 f"This model has not run on this machine's {_device(estimate.device)} yet: "
                 f"the time left shows as soon as it does.{preview}"
             )
-        return quiet(f"About {spoken(estimate.seconds)} on this machine's {_device(estimate.device)}.{preview}")
+        return quiet(f"About {spoken(estimate.seconds)} on this machine's {_device(estimate.device)}{what}.{preview}")
 
     @with_toasts
     def open_model(self, asked: str) -> Any:
@@ -320,21 +399,18 @@ class SeparatePage:
         chosen: Chosen | None,
         model: str,
         sources: Sequence[str],
-        preview: float,
+        said: str | None,
         band: str,
         consistency: bool,
         device: str,
-        begin: float | None = None,
-        end: float | None = None,
     ) -> str:
-        """Make a job; returns its id, with which the player goes on. `begin` and `end` in seconds, None for all."""
+        """Make a job of the part that `said` (see `Part.read`) asks for; returns its id, with which the player goes on."""
         if chosen is None:
             raise JobError("Separate", "no recording is chosen", "Choose an example, a file, or record something")
         options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
-        known = self._card(model).sources
+        known = self._sources(model, chosen)
         ticked = [name for name in known if name in sources]
-        part = _part(chosen, begin, end)
-        return self._submit(chosen, model, ticked or (known if sources else []), float(preview), options, part).id
+        return self._submit(chosen, model, ticked or (known if sources else []), options, Part.read(said, chosen)).id
 
     # The HTTP interface
 
@@ -358,7 +434,7 @@ class SeparatePage:
     ) -> list[str]:
         """Separate a file and wait for it: the stems and the residual, as WAV at the input's bit depth."""
         chosen = self._checked(Path(file))
-        job = self._submit(chosen, model, sources, None, Options())
+        job = self._submit(chosen, model, sources, Options(), Part())
         if gpu.zero_gpu():
             self._on_gpu(job.id)
         _wait(job, progress)
@@ -410,11 +486,29 @@ class SeparatePage:
             )
         return Chosen(path, info, path.name)
 
+    def _take(self, before: Chosen | None, chosen: Chosen) -> tuple[Any, ...]:
+        """Make an upload the chosen one, as a draft; the one before it goes."""
+        longest = 60 * self._services.settings.max_minutes
+        draft = self._services.store.drafts.create(chosen.path, chosen.name, longest=longest)
+        self._drop(before)
+        return _shown(replace(chosen, path=draft.input, draft=draft.id))
+
+    def _drop(self, chosen: Chosen | None) -> None:
+        if chosen is not None and not chosen.example:
+            self._services.store.drafts.delete(chosen.draft)
+
     def _from_example(self, example: Example) -> Chosen:
-        return Chosen(example.mixture, probe(example.mixture), example.title, example.id, example.references)
+        draft = self._services.store.drafts.bundled(example.mixture, example.title)
+        info = probe(example.mixture)
+        return Chosen(example.mixture, info, example.title, example.id, example.references, example.summary, draft.id)
 
     def _card(self, model: str) -> Card:
         return self._cards[model] if model in self._cards else self._services.card(model)
+
+    def _sources(self, model: str, chosen: Chosen) -> tuple[str, ...]:
+        """What a model gives of a recording: an oracle gives what the recording has references of."""
+        check_told(model, chosen.name, chosen.references)
+        return tuple(chosen.references if oracle_name(model) else self._card(model).sources)
 
     def _choices(self) -> list[tuple[str, str]]:
         return [(card.title, name) for name, card in self._cards.items()]
@@ -424,26 +518,29 @@ class SeparatePage:
         chosen: Chosen,
         model: str,
         sources: Sequence[str] | None,
-        preview: float | None,
         options: Options,
-        part: tuple[float | None, float | None] = (None, None),
+        part: Part,
     ) -> Job:
-        card = self._card(model)
+        known = self._sources(model, chosen)
         if sources is not None and not sources:
-            raise JobError("Separate", "no source is ticked", f"Tick at least one of {', '.join(card.sources)}")
+            raise JobError("Separate", "no source is ticked", f"Tick at least one of {', '.join(known)}")
         request = Request(
             model=model,
             name=chosen.name,
-            sources=None if sources is None or set(sources) == set(card.sources) else tuple(sources),
-            offset=part[0],
-            duration=part[1],
-            preview_at=preview,
+            sources=None if sources is None or set(sources) == set(known) else tuple(sources),
+            offset=part.begin,
+            duration=None if part.end is None else part.duration(chosen),
+            preview_at=part.preview_at,
             options=options,
         )
         if not chosen.path.exists():
             found = "the upload is gone: it was deleted with an earlier separation, or has expired"
             raise AudioError(f"Separate {chosen.name}", found, "Choose the file again")
-        job = self._services.store.create(chosen.path, request, references=chosen.references, owned=not chosen.example)
+        # A visitor's recording goes with the job: with its draft, or where there is none (the HTTP interface) itself.
+        mine = not chosen.example
+        draft = chosen.draft if mine else ""
+        store, references = self._services.store, chosen.references
+        job = store.create(chosen.path, request, references=references, owned=mine and not draft, draft=draft)
         if not gpu.zero_gpu():
             self._services.workers.submit(job)
         return job
@@ -457,16 +554,10 @@ class SeparatePage:
         self._services.workers.run(self._services.store.get(job_id), self._services.workers.devices[0])
 
 
-def _part(chosen: Chosen, begin: float | None, end: float | None) -> tuple[float | None, float | None]:
-    """Offset and duration of the part that was asked for, in seconds; None where nothing was said."""
-    start, stop = begin or 0.0, chosen.info.duration if end is None else end
-    if not 0 <= start < min(stop, chosen.info.duration):
-        raise JobError(
-            f"Separate {chosen.name} from {start:g} s to {stop:g} s",
-            f"the recording lasts {chosen.info.duration:.2f} s",
-            "Choose a start before the end, inside the recording, or leave both empty for all of it",
-        )
-    return begin or None, None if end is None else stop - start
+def _seconds(value: Any) -> float | None:
+    """A time that the browser says; what is none counts for nothing."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) and value >= 0 else None
 
 
 def _wait(job: Job, progress: gr.Progress) -> None:
@@ -484,15 +575,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _previewed(chosen: Chosen | None) -> bool:
-    return chosen is not None and chosen.info.duration > PREVIEW_FROM
-
-
 def _shown(chosen: Chosen | None) -> tuple[Any, ...]:
-    """Values for the chosen recording, the pressed example, the summary and the preview's slider."""
-    duration = 0.0 if chosen is None else chosen.info.duration
-    slider = gr.update(maximum=max(PREVIEW_FROM, duration), value=round(duration / 2), visible=_previewed(chosen))
-    return chosen, "" if chosen is None else chosen.example, _summary(chosen), slider
+    """Values for the chosen recording, the pressed example, the summary and the recording's player."""
+    if chosen is None:
+        return None, "", _summary(None), ""
+    said = json.dumps({"draft": chosen.draft, "duration": chosen.info.duration})
+    return chosen, chosen.example, _summary(chosen), said
 
 
 def _summary(chosen: Chosen | None) -> str:
@@ -501,7 +589,10 @@ def _summary(chosen: Chosen | None) -> str:
     info = chosen.info
     channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
     facts = f"{clock(info.duration)} · {info.sample_rate / 1000:g} kHz · {channels}"
-    return f'<div class="earshot-chosen"><strong>{escape(chosen.name)}</strong><span>{facts}</span></div>'
+    around = f"A {PREVIEW:.0f} s preview around the cursor comes first; click to move it."
+    about = " ".join([chosen.about, around if info.duration > PREVIEW_FROM else "", *info.notes]).strip()
+    words = f"<strong>{escape(chosen.name)}</strong><span>{facts}</span><p>{escape(about)}</p>"
+    return f'<div class="earshot-chosen">{words}</div>'
 
 
 def _about(card: Card | None) -> str:

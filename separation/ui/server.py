@@ -20,8 +20,13 @@ from separation.engine.workers import Workers
 from separation.errors import SeparationError
 from separation.settings import Settings
 from separation.ui import gpu
-from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header
+from separation.ui.evaluate import STYLE as EVALUATE_STYLE
+from separation.ui.evaluate import EvaluatePage
+from separation.ui.evaluate_routes import evaluation_routes
+from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header, open_ratings
+from separation.ui.measuring import Measuring
 from separation.ui.models import ModelsPage
+from separation.ui.rating_routes import rating_routes
 from separation.ui.routes import routes
 from separation.ui.separate import SeparatePage
 from separation.ui.theme import STYLE, Theme
@@ -30,15 +35,24 @@ EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 _log = logging.getLogger(__name__)
 
 
-def build(services: Services) -> gr.Blocks:
-    """All pages. Nothing is started."""
+def build(services: Services, measuring: Measuring | None = None) -> gr.Blocks:
+    """All pages. Nothing is started.
+
+    Args:
+        services: what the pages work with.
+        measuring: what the Evaluate page works with; None makes one.
+    """
     kept = round(services.settings.keep_hours * 3600)
     app: gr.Blocks
     with gr.Blocks(title="Earshot", analytics_enabled=False, delete_cache=(600, kept)) as app:
         Navbar(visible=False)
         header("Separate")
         SeparatePage(services).build(app)
-    with app.route("Models", PAGES[1][2]):
+    with app.route("Evaluate", PAGES[1][2]) as page:
+        Navbar(visible=False)
+        header("Evaluate")
+        EvaluatePage(services, measuring or Measuring(services)).build(page)
+    with app.route("Models", PAGES[2][2]):
         Navbar(visible=False)
         header("Models")
         ModelsPage(services).build()
@@ -51,11 +65,12 @@ def open_services(settings: Settings) -> Services:
 
     Raises:
         DeviceError: the device that the settings name is not there.
+        RatingError: the database of ratings cannot be opened.
         OSError: the data folder cannot be written.
     """
     store = JobStore(settings.jobs, keep_hours=settings.keep_hours)
     workers = Workers(store, hub.load, devices=devices(settings.device), cpu_workers=settings.cpu_workers)
-    return Services(settings, store, workers, cast(Hub, hub), EXAMPLES)
+    return Services(settings, store, workers, cast(Hub, hub), EXAMPLES, *open_ratings(settings))
 
 
 def launch(settings: Settings | None = None, services: Services | None = None, *, block: bool = True) -> gr.Blocks:
@@ -77,16 +92,18 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
         services = services or open_services(settings)
     except SeparationError as error:
         raise SystemExit(str(error)) from error
-    app = build(services)
+    measuring = Measuring(services)
+    app = build(services, measuring)
     try:
         app.launch(
             server_name=settings.host,
             server_port=settings.port,
+            root_path=settings.root_path,
             prevent_thread_lock=True,
             quiet=True,
             theme=Theme(),
-            css_paths=STYLE,
-            app_kwargs={"routes": routes(services.store)},
+            css_paths=[STYLE, EVALUATE_STYLE],
+            app_kwargs={"routes": [*routes(services.store), *evaluation_routes(measuring), *rating_routes(services)]},
             ssr_mode=False,
             show_error=False,
             max_file_size=f"{settings.max_upload_mb:g}mb",
@@ -99,6 +116,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
         raise SystemExit(f"{taken} Stop what uses it, or set EARSHOT_PORT to another port.") from error
     # Only now: a second process on the same port has stopped by itself and has not taken over the first one's jobs.
     services.workers.start(running=not gpu.zero_gpu())
+    measuring.runs.start()
     _log.warning("Earshot answers at %s", app.local_url)
     if not gpu.zero_gpu():
         threading.Thread(target=_calibrate, args=(services,), name="earshot-calibration", daemon=True).start()

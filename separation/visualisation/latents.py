@@ -2,7 +2,7 @@
 
 The numbers are pooled while a job runs (`separation.engine.latents`); here they are laid on a time axis and painted, or put
 into lists for whoever draws curves. Masks are painted linearly from 0 to the grid's own greatest value, so that all sources
-of a stage compare; activations in dB below the strongest.
+of a stage compare (shares from 0 to 1); activations in dB below the strongest.
 
 Not a spectrogram: rows are basis functions, in the order of their centroids, evenly spaced whatever their frequencies.
 """
@@ -22,7 +22,7 @@ SPECTRUM_LENGTH = 512
 """Samples that a shorter basis function is extended to with zeros, so that its spectrum is a smooth curve."""
 
 Floats = NDArray[np.float32]
-Weighting = Literal["energy", "plain"]
+Weighting = Literal["energy", "plain", "share"]
 
 
 class Grid(Protocol):
@@ -76,7 +76,8 @@ def mask_png(
         ShapeError: an empty stretch or an empty picture.
     """
     values = grid.mask(source, weighting)
-    return heat_map(_laid(values, grid.duration, offset, duration, width, height, 0.0)[::-1], 0, grid.mask_top)
+    top = 1.0 if weighting == "share" else grid.mask_top
+    return heat_map(_laid(values, grid.duration, offset, duration, width, height, 0.0)[::-1], 0, top)
 
 
 def activations_png(grid: Grid, offset: float, duration: float, width: int, height: int) -> bytes:

@@ -84,7 +84,7 @@ def test_shares_sum_to_one_even_in_silence(model_rate: int) -> None:
     estimates = np.random.default_rng(1).standard_normal((3, 2, layout.model_length)).astype(np.float32)
     estimates[..., : layout.model_length // 2] = 0
     share = top_octave_shares(estimates, estimates.sum(0), layout)
-    assert share.shape == (3, 2, layout.stride + layout.fade)
+    assert share.shape[:2] == (3, 2)
     assert np.abs(share.sum(0) - 1).max() < 1e-12
     assert np.allclose(share[:, :, 0], 1 / 3)
 

@@ -76,7 +76,7 @@ def test_memory_that_gets_short_in_the_middle_loses_nothing(recording: Signal) -
     assert (stems["low"].samples == recording.samples * 0.25).all()
 
 
-def test_a_single_chunk_that_does_not_fit_moves_to_the_cpu() -> None:
+def test_a_single_chunk_that_does_not_fit_moves_to_the_cpu(ampere: None) -> None:
     separator = OutOfMemory(1, big=True)
     ladder = Ladder(separator, (Rung(torch.device("cuda"), 2), Rung(torch.device("cuda"), 1), Rung(CPU, 1)), "auto")
     assert ladder.precision == "tf32"
@@ -94,7 +94,54 @@ def test_a_single_chunk_that_does_not_fit_moves_to_the_cpu() -> None:
     ]
 
 
-def test_the_precision_in_use_is_told() -> None:
+@pytest.fixture
+def ampere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every CUDA device had TF32, so that the ladder can be walked where there is none."""
+    monkeypatch.setattr("separation.engine.device.has_tf32", lambda device: True)
+
+
+class Heavy(Identity):
+    """Does not fit on what is not in `fits`."""
+
+    def __init__(self, *fits: str, said: str = "CUDA out of memory") -> None:
+        super().__init__()
+        self.fits, self.said = fits, said
+        self.moves: list[str] = []
+
+    def to(self, device: torch.device) -> "Heavy":
+        self.moves.append(device.type)
+        if device.type not in self.fits:
+            raise RuntimeError(self.said)
+        return self
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA out of memory", "MPS backend out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"]
+)
+def test_a_model_that_does_not_fit_goes_to_the_cpu_at_once(said: str) -> None:
+    model = Heavy("cpu", said=said)
+    ladder = Ladder(model, rungs(torch.device("cuda"), 8), "auto")
+    assert (ladder.device, ladder.batch, model.moves) == (CPU, 1, ["cuda", "cpu"])
+    assert ladder.messages == ["The model does not fit into the memory of cuda: went on with cpu."]
+
+
+def test_a_model_that_fits_nowhere_is_an_error_with_advice() -> None:
+    with pytest.raises(DeviceError, match="on cpu: there is not enough memory"):
+        Ladder(Heavy(said="[enforce fail] DefaultCPUAllocator: can't allocate memory"), rungs(CPU, 2), "auto")
+
+
+def test_what_is_not_about_memory_is_not_hidden() -> None:
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        Ladder(Heavy(said="CUDA error: device-side assert triggered"), rungs(torch.device("cuda"), 2), "auto")
+
+
+def test_without_tf32_full_precision_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("separation.engine.device.has_tf32", lambda device: False)
+    there = (Rung(torch.device("cuda"), 1),)
+    assert [Ladder(Identity(), there, asked).precision for asked in ("auto", "fp16")] == ["fp32", "fp16"]
+
+
+def test_the_precision_in_use_is_told(ampere: None) -> None:
     there = (Rung(torch.device("cuda"), 1),)
     assert [Ladder(Identity(), there, asked).precision for asked in ("auto", "fp32", "fp16")] == [
         "tf32",
@@ -107,16 +154,22 @@ def test_the_precision_in_use_is_told() -> None:
 
 
 def test_the_settings_of_the_process_come_back() -> None:
-    def now() -> tuple[str, bool]:
-        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    def now() -> tuple[str, str, str]:
+        backends = torch.backends
+        return (
+            backends.cuda.matmul.fp32_precision,
+            backends.cudnn.conv.fp32_precision,
+            backends.cudnn.rnn.fp32_precision,
+        )
 
-    before = now()
+    before, old_names = now(), (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
     with _tensor_cores(True):
-        assert now() == ("high", True)
+        assert now() == ("tf32", "tf32", "tf32")
     with pytest.raises(KeyError), _tensor_cores(False):
-        assert now() == ("highest", False)
+        assert now() == ("ieee", "ieee", "ieee")
         raise KeyError
     assert now() == before
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == old_names
 
 
 def test_on_the_last_rung_the_user_is_told_what_to_do(recording: Signal) -> None:

@@ -19,7 +19,7 @@ from separation.engine.workers import Workers
 from separation.errors import UnknownModel
 from separation.hub import Card, Origin
 from separation.settings import Settings
-from separation.ui.frame import Services
+from separation.ui.frame import Services, open_ratings
 from separation.ui.server import launch
 
 RATE = 16000
@@ -126,7 +126,8 @@ def services(folder: Path, **settings: Any) -> Services:
     hub = SmallHub()
     store = JobStore(folder / "data" / "jobs")
     chosen = replace(Settings(data=folder / "data", port=free_port()), **settings)
-    return Services(chosen, store, Workers(store, hub.load, devices=("cpu",)), hub, folder / "examples")
+    workers = Workers(store, hub.load, devices=("cpu",))
+    return Services(chosen, store, workers, hub, folder / "examples", *open_ratings(chosen))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -13,13 +14,13 @@ from gradio_client import Client, handle_file
 from page_services import RATE, Services, card, noise, running, services
 
 from separation.audio import open_reader, probe
-from separation.errors import DataError, SeparationError, UnknownModel
+from separation.errors import DataError, SeparationError, UnknownJob, UnknownModel
 from separation.hub import Score
 from separation.ui import gpu
 from separation.ui.examples import cards, read_examples
 from separation.ui.frame import toast, with_toasts
 from separation.ui.models import ModelsPage, model_card
-from separation.ui.separate import Chosen, SeparatePage
+from separation.ui.separate import Chosen, Part, SeparatePage
 from separation.ui.server import build, devices, launch
 
 
@@ -44,12 +45,17 @@ def chosen(path: Path) -> Chosen:
     return Chosen(path, probe(path), path.name)
 
 
+def said(recording: Chosen, **part: float | None) -> str:
+    """What the page's script says of the recording."""
+    return json.dumps({"draft": recording.draft, "duration": recording.info.duration, **part})
+
+
 # What is there
 
 
-def test_only_three_endpoints_are_public(given: Services) -> None:
+def test_only_named_endpoints_are_public(given: Services) -> None:
     app = build(given)
-    assert set(app.get_api_info()["named_endpoints"]) == {"/separate", "/models", "/estimate"}
+    assert set(app.get_api_info()["named_endpoints"]) == {"/separate", "/models", "/estimate", "/evaluate"}
     assert not app.analytics_enabled
 
 
@@ -66,7 +72,7 @@ def test_an_example_waits_with_its_model(given: Services) -> None:
 def test_a_page_without_examples_or_models_still_builds(given: Services, tmp_path: Path) -> None:
     given.hub.cards.clear()  # type: ignore[attr-defined]
     given.hub.bundled = list  # type: ignore[attr-defined,method-assign]
-    bare = Services(given.settings, given.store, given.workers, given.hub, tmp_path / "nowhere")
+    bare = replace(given, examples=tmp_path / "nowhere")
     assert "Models page" in str(build(bare).get_config_file())
 
 
@@ -145,25 +151,46 @@ def test_unexpected_errors_say_nothing_about_the_inside(caplog: pytest.LogCaptur
 
 
 def test_an_upload_becomes_the_chosen_one(page: SeparatePage, tmp_path: Path) -> None:
-    took, example, summary, slider, other = page.take_file(str(noise(tmp_path / "my <song>.wav", 40.0)))
+    took, example, summary, said, other = page.take_file(None, str(noise(tmp_path / "my <song>.wav", 40.0)))
     assert (took.name, example, other) == ("my <song>.wav", "", None)
-    assert "my &lt;song&gt;.wav" in summary and "0:40 · 16 kHz · mono" in summary
-    assert slider["visible"] and slider["maximum"] == 40.0
-    assert page.take_recording(str(noise(tmp_path / "audio.wav", 3.0)))[0].name == "Microphone recording"
+    assert "my &lt;song&gt;.wav" in summary and "0:40 · 16 kHz · mono" in summary and "preview" in summary
+    assert json.loads(said) == {"draft": took.draft, "duration": 40.0}
+    assert page.take_recording(None, str(noise(tmp_path / "audio.wav", 3.0)))[0].name == "Microphone recording"
+
+
+def test_a_chosen_recording_goes_when_another_takes_its_place(
+    page: SeparatePage, given: Services, tmp_path: Path
+) -> None:
+    first, second = noise(tmp_path / "a.wav", 1.0), noise(tmp_path / "b.wav", 1.0)
+    before = page.take_file(None, str(first))[0]
+    took = page.take_file(before, str(second))[0]
+    assert not first.exists() and not before.path.exists() and took.path.exists()
+    assert page.forget(took)[0] is None
+    assert not second.exists() and not took.path.exists()
+    bundled = page._from_example(page._examples["swell"])
+    page.take_file(bundled, str(noise(tmp_path / "c.wav", 1.0)))
+    assert given.store.drafts.get(bundled.draft).input == bundled.path and bundled.path.exists()
+
+
+def test_two_visitors_with_one_upload_do_not_harm_each_other(page: SeparatePage, tmp_path: Path) -> None:
+    upload = noise(tmp_path / "same.wav", 1.0)  # Gradio keeps equal uploads as one file
+    one, other = page.take_file(None, str(upload))[0], page.take_file(None, str(upload))[0]
+    page.forget(one)
+    assert not one.path.exists() and other.path.exists()
 
 
 def test_bad_uploads_are_refused_at_once(page: SeparatePage, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"this is no music" * 100)
     with pytest.raises(gr.Error, match=r"Read bad\.mp3"):
-        page.take_file(str(bad))
+        page.take_file(None, str(bad))
     short = SeparatePage(services(tmp_path / "short", max_minutes=0.5))
     with pytest.raises(gr.Error, match=r"0:40; this page takes up to 0\.5 minutes"):
-        short.take_file(str(noise(tmp_path / "long.wav", 40.0)))
+        short.take_file(None, str(noise(tmp_path / "long.wav", 40.0)))
 
 
 def test_taking_the_file_out_keeps_an_example(page: SeparatePage, tmp_path: Path) -> None:
-    assert page.forget(chosen(noise(tmp_path / "a.wav", 1.0)))[0] is None
+    assert page.forget(page.take_file(None, str(noise(tmp_path / "a.wav", 1.0)))[0])[0] is None
     picked = page._from_example(page._examples["swell"])
     assert page.forget(picked)[0] is picked
 
@@ -174,6 +201,8 @@ def test_the_estimate_in_words(page: SeparatePage, given: Services, tmp_path: Pa
     assert not given.workers.estimate("vocals", recording.info).calibrated
     told = page.tell_estimate(recording, "vocals", "auto")  # a bundled model is timed when somebody asks
     assert told.startswith('<p class="earshot-quiet">About ') and "15 s preview comes first" in told
+    part = page.tell_estimate(recording, "vocals", "auto", said(recording, begin=12.0, end=31.0))
+    assert "for 0:12 to 0:31" in part and "preview" not in part, "19 s are done as fast as their preview"
     assert given.workers.estimate("vocals", recording.info).calibrated
 
 
@@ -184,14 +213,35 @@ def test_a_model_from_the_hub_is_not_fetched_to_be_timed(page: SeparatePage, tmp
 
 def test_only_a_part_can_be_separated(page: SeparatePage, given: Services, tmp_path: Path) -> None:
     recording = chosen(noise(tmp_path / "a.wav", 4.0))
-    everything: list[Any] = [recording, "vocals", ["vocals", "accompaniment"], 0.0, "full", True, "auto"]
-    job = given.store.get(page.start(*everything, 1.0, 2.5))
-    assert (job.request.offset, job.request.duration) == (1.0, 1.5)
-    job = given.store.get(page.start(*everything, None, None))
-    assert (job.request.offset, job.request.duration) == (None, None)
+
+    def started(text: str | None) -> Any:
+        both = ["vocals", "accompaniment"]
+        return given.store.get(page.start(recording, "vocals", both, text, "full", True, "auto")).request
+
+    part = started(said(recording, begin=1.0, end=2.5, preview_at=1.2))
+    assert (part.offset, part.duration, part.preview_at) == (1.0, 1.5, 1.2)
+    for everything in (None, "", said(recording), said(recording, begin=None, end=None)):
+        whole = started(everything)
+        assert (whole.offset, whole.duration, whole.preview_at) == (None, None, 2.0), "previewed in the middle"
+    other = json.dumps({"draft": "of another recording", "begin": 1.0, "end": 2.0})
+    assert started(other).duration is None, "the page has not caught up: what it says is of the recording before"
     for begin, end in ((2.0, 1.0), (5.0, None), (1.0, 1.0)):
         with pytest.raises(gr.Error, match=r"lasts 4\.00 s"):
-            page.start(*everything, begin, end)
+            started(said(recording, begin=begin, end=end))
+
+
+@pytest.mark.parametrize("wild", ["1e999", '"x"', "-4", "[1]", "NaN", "true"])
+def test_times_that_are_none_count_for_nothing(wild: str, tmp_path: Path) -> None:
+    recording = chosen(noise(tmp_path / "a.wav", 4.0))
+    read = Part.read(f'{{"draft": "", "begin": {wild}, "end": null, "preview_at": {wild}}}', recording)
+    assert read == Part(None, None, 2.0)
+
+
+def test_the_end_of_a_compressed_recording_is_only_known_once_it_is_read(tmp_path: Path) -> None:
+    exact = chosen(noise(tmp_path / "a.wav", 4.0))
+    claimed = replace(exact, info=replace(exact.info, exact=False))
+    assert Part.read(said(exact, begin=1.0, end=4.3), exact).end == 4.0
+    assert Part.read(said(claimed, begin=1.0, end=4.3), claimed).end == 4.3
 
 
 def test_karaoke_is_everything_but_the_vocals(page: SeparatePage) -> None:
@@ -206,29 +256,33 @@ def test_the_button_makes_a_job_with_everything_that_was_set(
     page: SeparatePage, given: Services, tmp_path: Path
 ) -> None:
     recording = page._from_example(page._examples["talk"])
-    job = given.store.get(page.start(recording, "vocals", ["accompaniment"], 20.0, "model", False, "cpu"))
+    at = said(recording, preview_at=20.0)
+    job = given.store.get(page.start(recording, "vocals", ["accompaniment"], at, "model", False, "cpu"))
     request = job.request
     assert (request.name, request.sources, request.preview_at) == ("A talk", ("accompaniment",), 20.0)
     assert (request.options.band, request.options.consistency, request.options.device) == ("model", False, "cpu")
     assert request.references == ("part",)
-    everything = page.start(recording, "vocals", ["vocals", "accompaniment"], 0.0, "full", True, "auto")
+    everything = page.start(recording, "vocals", ["vocals", "accompaniment"], None, "full", True, "auto")
     assert given.store.get(everything).request.sources is None
-    late = page.start(recording, "speakers", ["vocals"], 0.0, "full", True, "auto")
+    late = page.start(recording, "speakers", ["vocals"], None, "full", True, "auto")
     assert given.store.get(late).request.sources is None, "ticks of the model before count for nothing"
     for nothing, sources in ((None, ["vocals"]), (recording, [])):
         with pytest.raises(gr.Error, match=r"no recording is chosen|No source is ticked|No recording"):
-            page.start(nothing, "vocals", sources, 0.0, "full", True, "auto")
+            page.start(nothing, "vocals", sources, None, "full", True, "auto")
 
 
 def test_deleting_takes_the_upload_too_and_says_so(page: SeparatePage, given: Services, tmp_path: Path) -> None:
-    recording = chosen(noise(tmp_path / "a.wav", 1.0))
-    given.store.delete(page.start(recording, "vocals", ["vocals"], 0.0, "full", True, "auto"))
-    assert not recording.path.exists()
+    upload = noise(tmp_path / "a.wav", 1.0)
+    recording = page.take_file(None, str(upload))[0]
+    given.store.delete(page.start(recording, "vocals", ["vocals"], None, "full", True, "auto"))
+    assert not recording.path.exists() and not upload.exists()
+    with pytest.raises(UnknownJob):
+        given.store.drafts.get(recording.draft)
     with pytest.raises(gr.Error, match="The upload is gone"):
-        page.start(recording, "vocals", ["vocals"], 0.0, "full", True, "auto")
+        page.start(recording, "vocals", ["vocals"], None, "full", True, "auto")
     bundled = page._from_example(page._examples["swell"])
-    given.store.delete(page.start(bundled, "vocals", ["vocals"], 0.0, "full", True, "auto"))
-    assert bundled.path.exists()
+    given.store.delete(page.start(bundled, "vocals", ["vocals"], None, "full", True, "auto"))
+    assert bundled.path.exists() and given.store.drafts.get(bundled.draft)
 
 
 def test_a_model_in_the_address_joins_the_choice(page: SeparatePage) -> None:

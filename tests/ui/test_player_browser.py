@@ -4,6 +4,8 @@ Sound is measured on `render`, which sends a stretch through the same blocks, sc
 """
 
 import base64
+import itertools
+import math
 import re
 import socket
 import threading
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 import uvicorn
 from chromium import ARGUMENTS, CHROMIUM
 from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
@@ -22,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from separation.audio import PeakBuilder
 from separation.engine.jobs import Job, JobStore
 from separation.ui.routes import routes
 
@@ -324,6 +328,87 @@ def test_spectrograms_are_pictures_of_the_view(open_page: Any, song: Job) -> Non
     expect(image).to_be_hidden()
 
 
+def test_spectrograms_have_a_frequency_axis_and_one_legend(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    legend = page.locator(".legend")
+    expect(legend).to_be_hidden()
+    page.get_by_role("button", name="Spectrogram of vocals", exact=True).click()
+    expect(legend).to_have_count(1)
+    expect(legend).to_be_visible()
+    expect(legend).to_have_text("−90 dB−18 dB")
+    axis = page.locator("li[data-track=vocals] .axis span")
+    expect(axis.first).to_be_visible()
+    expect(page.locator("li[data-track=mixture] .axis span").first).to_be_hidden()
+    boxes = [one.bounding_box() for one in axis.all()]
+    lane = page.locator("li[data-track=vocals] .lane").bounding_box()
+    shown = dict(zip(axis.all_text_contents(), boxes, strict=True))
+    assert len(shown) >= 3 and "5 kHz" in shown
+    # The row of 5 kHz in a mel picture of 8 kHz, from below.
+    part = math.log10(1 + 5000 / 700) / math.log10(1 + 8000 / 700)
+    middle = shown["5 kHz"]["y"] + shown["5 kHz"]["height"] / 2
+    assert middle == pytest.approx(lane["y"] + (1 - part) * lane["height"], abs=1)
+    ordered = sorted(boxes, key=lambda box: box["y"])
+    assert all(above["y"] + above["height"] <= below["y"] for above, below in itertools.pairwise(ordered))
+    assert (
+        ordered[0]["y"] >= lane["y"] - 1 and ordered[-1]["y"] + ordered[-1]["height"] <= lane["y"] + lane["height"] + 1
+    )
+
+
+def test_two_players_take_turns(open_page: Any, song: Job, store: JobStore, tmp_path: Path) -> None:
+    other = done_job(store, tmp_path, 6)
+    page = ready(open_page(song))
+    second = (
+        """p.insertAdjacentHTML("afterend", `<earshot-player id="b" base="/earshot/" job="${a}"></earshot-player>`)"""
+    )
+    player(page, second, other.id)
+    page.wait_for_function("() => document.querySelector('#b').bounds")
+    both = "() => [...document.querySelectorAll('earshot-player')].map((p) => [p.debug.playing, p.cursor > 0])"
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding")
+    assert [playing for playing, _ in page.evaluate(both)] == [True, False], "the keys are for the first one"
+    page.locator("#b").get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#b').debug.sounding")
+    assert [playing for playing, _ in page.evaluate(both)] == [False, True], "one sounds at a time"
+    page.keyboard.press("Space")
+    assert [playing for playing, _ in page.evaluate(both)] == [False, False], "the keys are for the one used last"
+    page.evaluate("document.querySelector('#b').seek(0)")
+    page.evaluate("document.querySelector('#b').remove()")
+    page.keyboard.press("Space")
+    wait_until(page, "p.debug.sounding")
+
+
+def test_i_and_o_select_without_a_mouse(open_page: Any, song: Job) -> None:
+    page = ready(open_page(song))
+    player(page, "p.seek(3)")
+    page.keyboard.press("i")
+    assert player(page, "p.selection") == pytest.approx([3, 12])
+    player(page, "p.seek(4.5)")
+    page.keyboard.press("o")
+    assert player(page, "p.selection") == pytest.approx([3, 4.5])
+    player(page, "p.seek(6)")
+    page.keyboard.press("i")
+    assert player(page, "p.selection") == pytest.approx([6, 12]), "a start behind the end drops the end"
+
+
+def test_place_and_selection_may_be_said_before_there_is_anything(
+    open_page: Any, store: JobStore, tmp_path: Path
+) -> None:
+    job = make_job(store, tmp_path)
+    page = open_page(job)
+    page.get_by_text("You are next").wait_for()
+    player(page, "[p.seek(14), p.select([12, 22])]")
+    tracks = {name: samples for name, samples in recording(30).items() if name != "reference-vocals"}
+    cut = {name: samples[:, 10 * RATE : 20 * RATE] for name, samples in tracks.items()}
+    write_stage(job, "preview", cut, start=10 * RATE)
+    job.write_state(status="running", stage="separate")
+    ready(page)
+    assert player(page, "[p.cursor, ...p.selection]") == pytest.approx([14, 12, 20]), "as much as the preview holds"
+    write_stage(job, "full", tracks)
+    job.write_state(status="done")
+    wait_until(page, "p.transport.stage.start === 0")
+    assert player(page, "[p.cursor, ...p.selection]") == pytest.approx([14, 12, 22])
+
+
 def test_help_lists_the_keys(open_page: Any, song: Job) -> None:
     page = ready(open_page(song))
     page.keyboard.press("?")
@@ -394,17 +479,56 @@ def test_two_fingers_zoom(open_page: Any, song: Job) -> None:
 # -- length and network
 
 
-def test_a_long_recording_is_never_held_as_a_whole(open_page: Any, store: JobStore, tmp_path: Path) -> None:
-    job = make_job(store, tmp_path)
-    rng = np.random.default_rng(1)
-    samples = 0.1 * rng.standard_normal((1, 40 * BLOCK), np.float32)
-    write_stage(job, "full", {"mixture": samples}, rate=RATE)
+def an_hour(job: Job, rate: int = 8000) -> None:
+    """An hour of mono: every second its own level, so that it can be told from what is played where one is."""
+    length = 3600 * rate
+    folder = job.folder / "full"
+    folder.mkdir()
+    second = np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    outline = PeakBuilder()
+    with sf.SoundFile(folder / "mixture.wav", "w", rate, 1, "PCM_16") as file:
+        for minute in range(60):
+            levels = 0.1 + 0.8 * (60 * minute + np.arange(60)) / 3600
+            block = (levels[:, None] * second).reshape(-1).astype(np.float32)
+            file.write(block)
+            outline.add(block[None])
+    outline.save(folder / "mixture.peaks")
+    stage = {"sample_rate": rate, "channels": 1, "length": length, "start": 0, "gain": 1.0, "tracks": ["mixture"]}
+    job.write_stage("full", {**stage, "null_db": None, "uncertain_boundaries": []})
     job.write_state(status="done")
+
+
+def test_an_hour_plays_without_loading_it(open_page: Any, store: JobStore, tmp_path: Path) -> None:
+    job = make_job(store, tmp_path)
+    an_hour(job)
+    whole = (job.folder / "full" / "mixture.wav").stat().st_size
+    assert whole > 57_000_000
     page = ready(open_page(job))
+    fetched: list[int] = []
+
+    def count(response: Any) -> None:
+        if ".pcm" in response.url:
+            fetched.append(int(response.headers["content-length"]))
+
+    page.on("response", count)
+    expect(page.get_by_text("1:00:00", exact=False).first).to_be_visible()
     page.keyboard.press("Space")
-    for seconds in range(5, 160, 15):
+    places = [1800, 5, 3540, 600, 2700, 1234, 3000, 60, 2222]
+    for seconds in places:
         player(page, "p.seek(a)", seconds)
-        wait_until(page, f"p.debug.sounding && p.cursor > {seconds}.1")
+        wait_until(page, f"p.debug.sounding && p.cursor > {seconds}.2")
+        assert player(page, "p.debug.blocks.mixture") <= 8, "blocks that are held, of 440"
+    player(page, "p.loop(3500, 3500.6)")
+    wait_until(page, "p.debug.sounding && p.cursor > 3500.4")
+    wait_until(page, "p.cursor >= 3500 && p.cursor < 3500.3")
+    player(page, "p.setView([1799, 1801])")
+    heard = render(page, start=1800.0, duration=0.5, levels={"mixture": 1.0})[0]
+    assert np.abs(heard).max() == pytest.approx(0.1 + 0.8 * 1800 / 3600, abs=2e-3), "it is the right second"
+    player(page, "p.seek(3599)")
+    page.keyboard.press("Escape")
+    wait_until(page, "!p.debug.playing && p.cursor > 3599.9")
+    # Eight seconds ahead of every place, in blocks of 8.2 s, is at most three blocks a place.
+    assert sum(fetched) <= 3 * (len(places) + 4) * 2 * BLOCK < whole / 8
     assert player(page, "p.debug.blocks.mixture") <= 8
     assert player(page, "p.debug.underruns") == 0
 

@@ -3,6 +3,7 @@
 import io
 import re
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from separation.engine.drafts import Draft
 from separation.engine.jobs import Job, JobStore
 from separation.ui import routes as module
 from separation.ui.routes import routes
+from separation.visualisation import CEILING_DB, FLOOR_DB, heat_map
 
 SECONDS = 3
 LENGTH = SECONDS * RATE
@@ -382,6 +385,67 @@ def test_exports_wait_for_each_other(store: JobStore, job: Job, monkeypatch: pyt
 
 
 # -- the page's own files
+
+
+# -- recordings that are not separated yet
+
+
+@pytest.fixture
+def draft(store: JobStore, tmp_path: Path) -> Draft:
+    """Two seconds of stereo, read to its end."""
+    sf.write(tmp_path / "mine.wav", recording(2)["mixture"].T, RATE, "FLOAT")
+    draft = store.drafts.create(tmp_path / "mine.wav", "My <song>.wav")
+    return until_read(store, draft)
+
+
+def until_read(store: JobStore, draft: Draft) -> Draft:
+    end = time.monotonic() + 30
+    while not draft.state().finished or store.drafts._reading:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return draft
+
+
+def test_a_draft_is_shown_and_heard_like_a_stage(client: TestClient, draft: Draft) -> None:
+    body = client.get(f"/earshot/drafts/{draft.id}").json()
+    assert (body["name"], body["state"]["status"]) == ("My <song>.wav", "done")
+    assert (body["stages"]["draft"]["length"], body["stages"]["draft"]["tracks"]) == (2 * RATE, ["mixture"])
+    track = f"/earshot/drafts/{draft.id}/draft/mixture"
+    whole = np.frombuffer(client.get(f"{track}.pcm").content, "<i2").reshape(-1, 2)
+    assert np.abs(whole - 32768 * recording(2)["mixture"].T).max() <= 0.51
+    part = client.get(f"{track}.pcm", headers={"range": "bytes=4000-7999"})
+    assert part.status_code == 206 and part.content == whole[1000:2000].tobytes()
+    pairs = np.frombuffer(client.get(f"{track}.peaks?points=100").content, np.int8)
+    assert pairs.shape == (200,) and pairs.max() > 20
+    assert Image.open(io.BytesIO(client.get(f"{track}.png?width=80&height=40").content)).size == (80, 40)
+
+
+def test_a_draft_gives_nothing_else_away(client: TestClient, draft: Draft, job: Job) -> None:
+    base = f"/earshot/drafts/{draft.id}"
+    for path in (f"{base}/full/mixture.pcm", f"{base}/draft/vocals.pcm", f"{base}/..%2f/mixture.pcm"):
+        assert client.get(path).status_code == 404
+    assert is_error(client.get(f"/earshot/drafts/{job.id}"), 404), "a job is no draft"
+    assert is_error(client.get(f"/earshot/jobs/{draft.id}"), 404), "a draft is no job"
+    for method in ("DELETE", "POST", "PUT"):
+        assert client.request(method, base).status_code == 405
+
+
+def test_a_draft_that_is_damaged_or_gone_says_so(client: TestClient, store: JobStore, tmp_path: Path) -> None:
+    sf.write(tmp_path / "nan.wav", np.full((RATE, 1), np.nan, np.float32), RATE, "FLOAT")
+    draft = until_read(store, store.drafts.create(tmp_path / "nan.wav", "nan.wav"))
+    body = client.get(f"/earshot/drafts/{draft.id}").json()
+    assert body["state"]["status"] == "failed" and set(body["state"]["error"]) == {"asked", "found", "advice"}
+    assert body["stages"] == {} and is_error(client.get(f"/earshot/drafts/{draft.id}/draft/mixture.pcm"), 404)
+    store.drafts.delete(draft.id)
+    assert is_error(client.get(f"/earshot/drafts/{draft.id}"), 404)
+
+
+def test_the_legend_says_what_the_colours_are(client: TestClient, job: Job) -> None:
+    legend = client.get(f"/earshot/jobs/{job.id}").json()["legend"]
+    assert (legend["floor_db"], legend["ceiling_db"]) == (FLOOR_DB, CEILING_DB)
+    ramp = heat_map(np.linspace(FLOOR_DB, CEILING_DB, 18)[None], FLOOR_DB, CEILING_DB)
+    pixels = np.asarray(Image.open(io.BytesIO(ramp)).convert("RGB"))[0]
+    assert legend["colours"] == [bytes(pixel).hex() for pixel in pixels]
 
 
 def test_static_files_come_from_a_table(client: TestClient) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile as sf
 from chromium import ARGUMENTS, CHROMIUM, MICROPHONE
-from page_services import Services, noise, running, services
+from page_services import RATE, Services, noise, running, services
 
 pytestmark = pytest.mark.browser
 
@@ -77,11 +79,42 @@ def separate(page: Any) -> str:
 
 
 def track(page: Any, name: str) -> Any:
-    return page.locator(f"earshot-player li[data-track='{name}']")
+    return player(page).locator(f"li[data-track='{name}']")
 
 
 def player(page: Any) -> Any:
-    return page.locator("earshot-player")
+    return page.locator(".earshot-result earshot-player")
+
+
+def recording(page: Any) -> Any:
+    """The player of what is chosen, with its waveform there."""
+    found = page.locator(".earshot-recording earshot-player")
+    expect(found.locator("li[data-track=mixture]")).to_be_visible()
+    return found
+
+
+def drag(page: Any, begin: float, end: float) -> None:
+    """Select a part of the chosen recording; both as parts (0 to 1) of its length."""
+    box = recording(page).locator("li[data-track=mixture] .lane").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + begin * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], y, steps=5)
+    page.mouse.up()
+
+
+def to(page: Any, name: str, *, backwards: bool = False) -> None:
+    """Press Tab until the focus is on the control of this name."""
+    code = """() => {
+        let one = document.activeElement;
+        while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
+        return one ? one.ariaLabel || one.labels?.[0]?.innerText || one.innerText || "" : "";
+    }"""
+    for _ in range(80):
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+        if page.evaluate(code).strip().startswith(name):
+            return
+    raise AssertionError(f"the Tab key never comes to {name}")
 
 
 def test_example_separate_solo_loop_reload_still_there(visit: Callable[..., Any], given: Services) -> None:
@@ -95,8 +128,8 @@ def test_example_separate_solo_loop_reload_still_there(visit: Callable[..., Any]
     solo.click()
     expect(solo).to_have_attribute("aria-pressed", "true")
     player(page).evaluate("element => element.loop(1, 3)")
-    expect(page.get_by_role("button", name="Loop the selection")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_function("document.querySelector('earshot-player').cursor > 1.2")
+    expect(player(page).get_by_role("button", name="Loop the selection")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("document.querySelector('.earshot-result earshot-player').cursor > 1.2")
     assert 1 <= player(page).evaluate("element => element.cursor") <= 3.05
     page.reload()
     expect(track(page, "vocals")).to_be_visible()
@@ -111,7 +144,7 @@ def test_upload_cancel_and_again(visit: Callable[..., Any], given: Services, tmp
     page.locator("#earshot-file input[type=file]").set_input_files(noise(tmp_path / "my song.wav", 40.0))
     expect(page.locator(".earshot-chosen")).to_contain_text("my song.wav0:40 · 16 kHz · mono")
     expect(page.get_by_role("button", name=re.compile("A swell"))).to_have_attribute("aria-pressed", "false")
-    expect(page.locator("#earshot-preview")).to_be_visible()
+    expect(recording(page).locator(".ahead")).to_be_visible()
     model = given.hub.load("vocals")
     model.gate.clear()  # type: ignore[attr-defined]
     try:
@@ -155,24 +188,174 @@ def test_the_microphone_is_separated(visit: Callable[..., Any]) -> None:
     expect(track(page, "vocals")).to_be_visible()
 
 
-def test_keyboard_only(visit: Callable[..., Any]) -> None:
+def test_keyboard_only_from_the_example_to_the_download(visit: Callable[..., Any], given: Services) -> None:
+    """No mouse at all: choose, listen, select, separate, play, solo, loop, and open a download."""
     page = ready(visit())
-
-    def to(name: str) -> None:
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.innerText ?? ''").startswith(name):
-                return
-        raise AssertionError(f"the Tab key never comes to {name}")
-
-    to("A talk")
+    page.mouse.move = page.mouse.down = page.mouse.click = None
+    to(page, "A talk")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", "focus is seen"
     page.keyboard.press("Enter")
     expect(page.locator(".earshot-chosen")).to_contain_text("A talk0:30")
     expect(page.get_by_role("radio", name="Two <speakers>")).to_be_checked()
-    to("Separate")
+    before = recording(page)
+    to(page, "Play")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.earshot-recording earshot-player').debug.sounding")
+    page.keyboard.press("Enter")
+    to(page, "From")
+    page.keyboard.type("2")
+    to(page, "to")
+    page.keyboard.type("0:06.5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("radio", name="Only the selection")).to_be_checked()
+    assert before.evaluate("p => p.selection") == [2, 6.5]
+    expect(page.locator("#earshot-estimate")).to_contain_text("for 0:02 to 0:06")
+    to(page, "Separate")
     page.keyboard.press("Enter")
     expect(track(page, "speaker 1")).to_be_visible()
+    result = "document.querySelector('.earshot-result earshot-player')"
+    page.keyboard.press("Space")
+    page.wait_for_function(f"{result}.debug.sounding"), "the focus has gone to the result"
+    assert not before.evaluate("p => p.debug.playing")
+    page.keyboard.press("2")
+    expect(page.get_by_role("button", name="Solo speaker 1", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")  # past the end of 4.5 s: the start of the next round is the end
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("o")
+    page.keyboard.press("l")
+    expect(player(page).get_by_role("button", name="Loop the selection")).to_have_attribute("aria-pressed", "true")
+    to(page, "Download speaker 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="WAV, 16 bit")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("menuitem", name="WAV, 24 bit")).to_be_focused()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "A talk - speaker 1.wav"
+    job = given.store.get(str(page.evaluate("new URLSearchParams(location.search).get('job')")))
+    assert (job.request.offset, job.request.duration) == (2.0, 4.5)
+
+
+def test_the_recording_is_seen_and_heard_before_anything_is_separated(visit: Callable[..., Any]) -> None:
+    page = ready(visit())
+    height = page.locator(".earshot-steps").bounding_box()["height"]
+    before = recording(page)
+    assert before.evaluate("p => p.bounds") == [0, 6]
+    page.wait_for_function(
+        """() => { const canvas = document.querySelector('earshot-player').shadowRoot.querySelector('li canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return data.filter((value, i) => i % 4 === 3 && value).length > 2000; }"""
+    )
+    before.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("document.querySelector('earshot-player').cursor > 0.3")
+    assert abs(page.locator(".earshot-steps").bounding_box()["height"] - height) < 1
+    page.get_by_role("button", name=re.compile("A talk")).click()
+    page.wait_for_function("document.querySelector('earshot-player').bounds?.[1] === 30")
+    assert abs(page.locator(".earshot-steps").bounding_box()["height"] - height) < 1, "nothing jumps"
+    assert not before.evaluate("p => p.debug.playing"), "the recording before is not heard any more"
+    expect(before.locator(".ahead")).to_be_visible()
+
+
+def test_a_dragged_selection_is_separated_alone_or_looped_in_everything(
+    visit: Callable[..., Any], given: Services
+) -> None:
+    page = ready(visit())
+    only = page.get_by_role("radio", name="Only the selection")
+    expect(only).to_be_disabled()
+    drag(page, 0.25, 0.75)
+    expect(only).to_be_checked()
+    expect(page.locator("#earshot-estimate")).to_contain_text(re.compile("for 0:0[12] to 0:0[45]"))
+    request = given.store.get(separate(page)).request
+    assert (request.offset, request.duration) == pytest.approx((1.5, 3.0), abs=0.05)
+    expect(track(page, "vocals")).to_be_visible()
+    whole = "(p) => [p.bounds[0], p.bounds[1], p.selection]"
+    begin, end, selection = player(page).evaluate(whole)
+    assert [begin, end] == pytest.approx([1.5, 4.5], abs=0.05) and selection is None, "all of it is no selection"
+
+    page.get_by_role("radio", name="Everything").check()
+    expect(page.locator("#earshot-estimate")).not_to_contain_text("for 0:0")
+    request = given.store.get(separate_again(page)).request
+    assert (request.offset, request.duration) == (None, None)
+    page.wait_for_function("document.querySelector('.earshot-result earshot-player').bounds?.[1] === 6")
+    assert player(page).evaluate("(p) => p.selection") == pytest.approx([1.5, 4.5], abs=0.05)
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(only).to_be_disabled()
+    expect(page.get_by_role("radio", name="Everything")).to_be_checked()
+
+
+def separate_again(page: Any) -> str:
+    """Press the button on a page that shows a job already; returns the new one's id."""
+    before = page.evaluate("new URLSearchParams(location.search).get('job')")
+    page.get_by_role("button", name="Separate", exact=True).click()
+    page.wait_for_function("(before) => new URLSearchParams(location.search).get('job') !== before", arg=before)
+    return str(page.evaluate("new URLSearchParams(location.search).get('job')"))
+
+
+def test_a_time_that_is_none_is_explained(visit: Callable[..., Any]) -> None:
+    page = ready(visit())
+    recording(page)
+    begin, end = page.get_by_role("textbox", name="From"), page.get_by_role("textbox", name="to", exact=True)
+    for text, words in (("soon", "Type a time"), ("9", "Choose a start before the end"), ("1:2:3:4", "Type a time")):
+        begin.fill(text)
+        begin.press("Enter")
+        expect(page.locator(".earshot-tip")).to_contain_text(words)
+        expect(begin).to_have_attribute("aria-invalid", "true")
+    begin.fill("")
+    end.fill("2,5")
+    end.press("Enter")
+    expect(begin).to_have_value("0:00.00")
+    expect(end).to_have_value("0:02.50")
+    expect(page.locator(".earshot-tip")).to_contain_text("Drag over")
+
+
+def test_separating_does_not_wait_for_the_waveform(visit: Callable[..., Any], given: Services, tmp_path: Path) -> None:
+    page = ready(visit())
+    recording(page)
+    slots = given.store.drafts._slots
+    with slots, slots:  # nothing can be read now
+        page.locator("#earshot-file input[type=file]").set_input_files(noise(tmp_path / "slow.mp3", 30.0))
+        expect(page.locator(".earshot-chosen")).to_contain_text("slow.mp3")
+        expect(page.locator(".earshot-recording")).to_contain_text("Reading your file")
+        page.get_by_role("textbox", name="to", exact=True).fill("4")
+        page.get_by_role("textbox", name="to", exact=True).press("Enter")
+        expect(page.get_by_role("radio", name="Only the selection")).to_be_checked()
+        request = given.store.get(separate(page)).request
+        expect(track(page, "vocals")).to_be_visible()
+    assert (request.name, request.offset, request.duration) == ("slow.mp3", None, 4.0)
+    assert recording(page).evaluate("(p) => p.selection") == [0, 4], "and then the waveform is there"
+
+
+def test_a_damaged_file_says_so_and_nothing_is_lost(visit: Callable[..., Any], tmp_path: Path) -> None:
+    sound = np.zeros((4 * RATE, 1), np.float32)
+    sound[3 * RATE] = np.nan
+    sf.write(tmp_path / "damaged.wav", sound, RATE, "FLOAT")
+    page = ready(visit())
+    recording(page)
+    page.locator("#earshot-file input[type=file]").set_input_files(tmp_path / "damaged.wav")
+    alert = page.locator(".earshot-recording").get_by_role("alert")
+    for words in ("damaged.wav", "3.000 s in channel 1 is NaN", "select a part without it"):
+        expect(alert).to_contain_text(words)
+    page.get_by_role("textbox", name="to", exact=True).fill("2")
+    page.get_by_role("textbox", name="to", exact=True).press("Enter")
+    separate(page)
+    expect(track(page, "vocals")).to_be_visible()
+    page.get_by_role("button", name=re.compile("A swell")).click()
+    recording(page)
+
+
+def test_nothing_chosen_is_said(visit: Callable[..., Any], tmp_path: Path) -> None:
+    page = ready(visit(allow=GONE))  # the player may just be asking for what is deleted
+    page.locator("#earshot-file input[type=file]").set_input_files(noise(tmp_path / "mine.wav", 2.0))
+    expect(page.locator(".earshot-chosen")).to_contain_text("mine.wav")
+    recording(page)
+    page.get_by_role("button", name=re.compile("Clear|Remove", re.I)).first.click()
+    expect(page.locator(".earshot-chosen")).to_contain_text("Nothing is chosen yet")
+    expect(page.locator(".earshot-recording")).to_contain_text("Choose a recording: its waveform will be here.")
+    page.get_by_role("button", name="Separate", exact=True).click()
+    toast = page.locator(".earshot-toast")
+    expect(toast).to_contain_text("No recording is chosen")
+    expect(toast).to_contain_text("Choose an example, a file, or record something")
 
 
 def test_karaoke_and_only_what_is_ticked(visit: Callable[..., Any]) -> None:
@@ -194,6 +377,24 @@ def test_deleting_forgets_it_everywhere(visit: Callable[..., Any], given: Servic
     assert not job.folder.exists()
     expect(page.locator(".earshot-earlier")).to_be_hidden()
     expect(page.locator(".earshot-share")).to_be_hidden()
+
+
+def test_deleting_takes_the_chosen_upload_along(visit: Callable[..., Any], given: Services, tmp_path: Path) -> None:
+    page = ready(visit(allow=GONE))
+    page.locator("#earshot-file input[type=file]").set_input_files(noise(tmp_path / "mine.wav", 2.0))
+    expect(page.locator(".earshot-chosen")).to_contain_text("mine.wav")
+    page.wait_for_function("document.querySelector('earshot-player').bounds?.[1] === 2")
+    draft = given.store.drafts.get(page.locator(".earshot-recording earshot-player").get_attribute("draft"))
+    separate(page)
+    expect(track(page, "vocals")).to_be_visible()
+    player(page).get_by_role("button", name=re.compile("^Delete")).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator(".earshot-recording").get_by_role("alert")).to_contain_text("not here any more")
+    assert not draft.folder.exists()
+    page.get_by_role("button", name="Separate", exact=True).click()
+    expect(page.locator(".earshot-toast")).to_contain_text("The upload is gone")
+    page.get_by_role("button", name=re.compile("A swell")).click()
+    recording(page)
 
 
 def test_visitors_see_only_their_own_and_links_are_shared(visit: Callable[..., Any]) -> None:

@@ -31,6 +31,8 @@ class Grid:
     decoder: Any = field(default_factory=lambda: np.stack([np.full((4, 32), k, np.float32) for k in (1, 2)]))
 
     def mask(self, source: str, weighting: str = "energy") -> Any:
+        if weighting == "share":
+            return self.mask(source) / 2
         if source not in self.sources:
             raise ModelError("Show a mask", "there is no such source", "Choose another")
         rising = np.repeat(np.linspace(0, 2, 4, dtype=np.float32)[:, None], 8, 1)
@@ -54,6 +56,7 @@ def test_low_basis_functions_lie_below_and_the_scale_is_the_grids() -> None:
     assert (image == image[:, :1]).all()
     assert (pixels(mask_png(Grid(), "rest", 0, 2, 16, 8)) == image[::-1]).all()
     assert (pixels(mask_png(Grid(), "voice", 0, 2, 16, 8, weighting="plain")) == image).all()
+    assert (pixels(mask_png(Grid(), "voice", 0, 2, 16, 8, weighting="share")) == image).all()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 /**
  * <earshot-player base="/earshot/" job="ID">: watches a separation job, then plays its tracks on one clock.
+ * <earshot-player base="/earshot/" draft="ID">: the same for a recording that is not separated yet: slim, with one track.
  *
  * One file, no dependency, no build step. Lowest first: times and sizes; `Resampler` (only where a browser refuses the
  * recording's rate); `Pcm` and `Library` (blocks of samples over HTTP Range, a bounded number of them); `Deck` (blocks
  * into Web Audio, sample-adjacent, all tracks at the same instants); `Transport` (play, seek, loop, waiting for the
- * network); `Watch` (polls the job); `Lane` (a track's pictures); `EarshotPlayer` (the element).
+ * network); `Watch` (polls the job); `Lane` (a track's pictures); `EarshotPlayer` (the element). Of several players on
+ * a page one sounds at a time, and the one used last has the keyboard.
  *
  * Words: *frames* are samples per channel. All times that leave this file are seconds of the recording, so that a
  * preview, the whole result and any view below the player share one time axis.
@@ -421,6 +423,8 @@ class Transport extends EventTarget {
     this.volume = 1;
     this.underruns = 0;
     this.waitingSince = null;
+    this.heard = {}; // seconds that each track has sounded, since they were last taken
+    this.countedTo = 0; // seconds of the context's clock
     this.online = () => this.hurry();
     window.addEventListener("online", this.online);
   }
@@ -538,6 +542,19 @@ class Transport extends EventTarget {
   closeContext() {
     this.audio?.close();
     this.audio = this.master = null;
+    this.countedTo = 0;
+  }
+
+  /** Count how long each track has sounded; called before anything that changes what sounds. */
+  count() {
+    const now = this.audio?.currentTime ?? 0;
+    const seconds = Math.max(0, now - this.countedTo);
+    if (this.deck?.running && this.volume > 0) {
+      for (const name of this.library.tracks.keys()) {
+        if (this.levels[name] > 0) this.heard[name] = (this.heard[name] ?? 0) + seconds;
+      }
+    }
+    this.countedTo = now;
   }
 
   close() {
@@ -588,12 +605,14 @@ class Transport extends EventTarget {
   }
 
   setLevel(name, level) {
+    this.count();
     this.levels[name] = level;
     this.deck?.level(name, level, this.audio.currentTime);
     if (this.library) this.tick();
   }
 
   setVolume(volume) {
+    this.count();
     this.volume = volume;
     this.master?.gain.setTargetAtTime(volume, this.audio.currentTime, RAMP);
   }
@@ -612,6 +631,7 @@ class Transport extends EventTarget {
 
   halt() {
     if (!this.deck?.running) return;
+    this.count();
     const at = this.soon();
     this.cursor = this.seconds(this.deck.frameAt(at));
     this.deck.stop(at);
@@ -626,6 +646,7 @@ class Transport extends EventTarget {
   tick() {
     clearTimeout(this.timer);
     if (!this.library) return;
+    this.count();
     if (this.playing) {
       if (this.deck.running) this.keepGoing();
       else this.tryToStart();
@@ -746,9 +767,10 @@ class Transport extends EventTarget {
 
 /** Polls a job. Events: `job` (it changed), `lost` and `found` (the network), `gone` (404: expired or deleted). */
 class Watch extends EventTarget {
-  constructor(url) {
+  constructor(url, quick = false) {
     super();
     this.url = url;
+    this.quick = quick;
     this.job = null;
     this.failures = 0;
     this.stopping = false;
@@ -771,7 +793,8 @@ class Watch extends EventTarget {
 
   delay() {
     if (this.failures) return Math.min(10000, 500 * 2 ** this.failures);
-    if (!["waiting", "running"].includes(this.job?.state.status)) return 60000;
+    if (this.job && !["waiting", "running"].includes(this.job.state.status)) return 60000;
+    if (this.quick) return 250;
     if (this.stopping) return 300;
     return document.hidden ? 4000 : 700;
   }
@@ -926,6 +949,20 @@ class Lane {
   }
 }
 
+const AXIS_HZ = [100, 200, 500, 1000, 2000, 5000, 10000, 20000];
+const mel = (hz) => 2595 * Math.log10(1 + hz / 700); // the rows of a spectrogram, as the server draws them
+
+/** The frequencies to write beside a spectrogram of this height: [Hz, pixels from below], never crowded. */
+function frequencies(sampleRate, height) {
+  const marks = [];
+  for (const hz of AXIS_HZ) {
+    const y = (height * mel(hz)) / mel(sampleRate / 2);
+    const room = y - (marks.at(-1)?.[1] ?? -6);
+    if (room >= 17 && y <= height - 9) marks.push([hz, y]);
+  }
+  return marks;
+}
+
 /** Size a canvas to its box in device pixels: [context, width, height]. */
 function fitCanvas(canvas) {
   const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
@@ -990,6 +1027,7 @@ const SHORTCUTS = [
   ["Home End", "to the start, to the end"],
   ["1 … 9", "solo a track; with Shift add it"],
   ["M", "mute the track chosen last"],
+  ["I O", "start, end the selection at the cursor"],
   ["L", "loop the selection"],
   ["+ −", "zoom in, out; 0 shows everything"],
   ["Esc", "drop the selection"],
@@ -1032,8 +1070,8 @@ const TEMPLATE = `
       <p class="hint"></p>
       <div class="group view">
         <div class="switch" role="group" aria-label="Show all tracks as">
-          <button type="button" class="all-wave" aria-pressed="true">${icon("wave")}<span>Waveform</span></button>
-          <button type="button" class="all-spectrogram" aria-pressed="false">${icon("spectrogram")}<span>Spectrogram</span></button>
+          <button type="button" class="all-wave" aria-pressed="true" aria-label="Waveform" title="Waveform">${icon("wave")}<span>Waveform</span></button>
+          <button type="button" class="all-spectrogram" aria-pressed="false" aria-label="Spectrogram" title="Spectrogram">${icon("spectrogram")}<span>Spectrogram</span></button>
         </div>
         <button type="button" class="icon out" aria-label="Zoom out" title="Zoom out (−)">${icon("less")}</button>
         <button type="button" class="icon fit" aria-label="Show everything" title="Show everything (0)">${icon("fit")}</button>
@@ -1045,9 +1083,10 @@ const TEMPLATE = `
     <div class="timeline">
       <div class="row top"><div class="gutter"></div>
         <div class="lane overview"><canvas></canvas><div class="window"></div><div class="head-line"></div></div></div>
-      <div class="row top"><div class="gutter"></div>
+      <div class="row top"><div class="gutter"><p class="legend" role="img" hidden><span></span><i></i><span></span></p></div>
         <div class="lane ruler" role="slider" tabindex="0" aria-label="Position"><canvas></canvas><div class="shade" hidden></div><div class="marks"></div><div class="head-line"></div></div></div>
       <ol class="tracks">${skeleton.repeat(4)}</ol>
+      <p class="curtain" role="status" hidden></p>
     </div>
     <footer class="foot">
       <div class="group">
@@ -1081,7 +1120,8 @@ const TRACK = (number) => `
       <output>0.0 dB</output>
     </div>
   </div>
-  <div class="lane wave"><canvas></canvas><img alt="" hidden><div class="shade" hidden></div><div class="head-line"></div></div>`;
+  <div class="lane wave"><canvas></canvas><img alt="" hidden><div class="axis" aria-hidden="true"></div>
+    <div class="ahead" hidden></div><div class="shade" hidden></div><div class="head-line"></div></div>`;
 
 /** How a track's name is shown. */
 function titleOf(name) {
@@ -1090,27 +1130,35 @@ function titleOf(name) {
 }
 
 /**
- * The element. Attributes: `base` (the address of the routes, ending in a slash) and `job` (an id).
+ * The element. Attributes: `base` (the address of the routes, ending in a slash) and `job` or `draft` (an id; an empty
+ * `draft` waits for one); `blind` hides the model's name and the notes on quality.
  *
  * Events (they bubble): `earshot-state` (detail: the job's state, or {status: "gone"}), `earshot-cursor` (seconds),
- * `earshot-selection` ([start, end] in seconds, or null).
+ * `earshot-selection` ([start, end] in seconds, or null), `earshot-stage` ({name, tracks, start, end} of what can be heard
+ * from now on), `earshot-region` (the id of a region that was clicked), `earshot-blind` (whether names and figures are hidden).
  */
 class EarshotPlayer extends HTMLElement {
-  static observedAttributes = ["base", "job"];
+  static observedAttributes = ["base", "job", "draft", "blind"];
+  static #all = new Set();
+  static #used = null; // the player that was used last
 
   #selection = null;
+  #wanted = null; // the region that was asked for; a stage may hold only a part of it
+  #ahead = null;
   #looping = false;
+  #regions = [];
 
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    root.innerHTML = `<style>:host { display: block; min-height: 720px }</style>
+    root.innerHTML = `<style>:host { display: block; min-height: 720px } :host([draft]) { min-height: 0 }</style>
       <link rel="stylesheet" href="${new URL("player.css", import.meta.url)}">${TEMPLATE}`;
     this.ui = Object.fromEntries(
       [
         ...["player", "name", "facts", "job", "job-text", "job-left", "progress", "cancel", "failure", "deck", "start", "play", "loop"],
         ...["now", "of", "hint", "all-wave", "all-spectrogram", "out", "fit", "in", "volume", "help", "overview", "ruler", "window"],
         ...["marks", "tracks", "all", "mix", "delete", "notice", "notes", "menu", "help-dialog", "delete-dialog"],
+        ...["timeline", "curtain", "legend"],
       ].map((name) => [name, root.querySelector(`.${name}`)]),
     );
     // Nothing is shown before its style is here; the box has its height from the start.
@@ -1128,10 +1176,14 @@ class EarshotPlayer extends HTMLElement {
   }
 
   connectedCallback() {
+    EarshotPlayer.#all.add(this);
     this.transport = new Transport();
     this.transport.setVolume(this.volume());
     this.transport.addEventListener("stage", () => this.showStage());
-    this.transport.addEventListener("change", () => this.showTransport());
+    this.transport.addEventListener("change", () => {
+      if (this.transport.playing) this.use();
+      this.showTransport();
+    });
     this.transport.addEventListener("gone", () => this.watch?.poll());
     this.off = new AbortController();
     const { signal } = this.off;
@@ -1154,6 +1206,8 @@ class EarshotPlayer extends HTMLElement {
   }
 
   disconnectedCallback() {
+    EarshotPlayer.#all.delete(this);
+    if (EarshotPlayer.#used === this) EarshotPlayer.#used = null;
     cancelAnimationFrame(this.frame);
     this.off.abort();
     this.themes.disconnect();
@@ -1163,8 +1217,15 @@ class EarshotPlayer extends HTMLElement {
     this.transport.close();
   }
 
-  attributeChangedCallback(_, before, after) {
-    if (before !== after && this.isConnected && this.transport) this.restart();
+  attributeChangedCallback(name, before, after) {
+    if (before === after || !this.isConnected || !this.transport) return;
+    if (name !== "blind") {
+      this.restart();
+      return;
+    }
+    this.showFacts();
+    this.showNotes();
+    this.emit("blind", this.blind);
   }
 
   // -- for the page around it
@@ -1179,9 +1240,69 @@ class EarshotPlayer extends HTMLElement {
     return this.#selection;
   }
 
+  /** Go there; before there is anything to play: start there. */
   seek(seconds) {
+    if (!this.stage) this.startAt = seconds;
     this.transport.seek(seconds);
     this.reveal(this.transport.cursor);
+  }
+
+  /** A stretch that will be worked on first, [start, end] in seconds, or null: it is marked on the tracks. */
+  set ahead(region) {
+    this.#ahead = region;
+    this.place();
+  }
+
+  /**
+   * Regions drawn on the tracks: {id, track, start, end, title, strength (1 to 3)}. A click loops the region and says
+   * `earshot-region` (its id).
+   */
+  set regions(regions) {
+    this.#regions = regions;
+    this.showRegions();
+  }
+
+  /** Whether what would tell a listener which model this is, and how good it ought to be, is hidden. */
+  get blind() {
+    return this.hasAttribute("blind");
+  }
+
+  /** Whether a picture other than the waveforms is shown. */
+  get showsViews() {
+    return [...this.settings.values()].some(({ spectrogram }) => spectrogram);
+  }
+
+  /** Seconds that each track has sounded since this was asked last: {track: seconds}. */
+  takeHeard() {
+    const { transport } = this;
+    transport.count();
+    const { heard } = transport;
+    transport.heard = {};
+    return heard;
+  }
+
+  /** The colour of a track, as it is now. */
+  colourOf(name) {
+    const item = this.rows.get(name)?.item;
+    return item ? getComputedStyle(item).getPropertyValue("--track").trim() : "";
+  }
+
+  focus(options) {
+    this.use();
+    this.ui.player.focus(options);
+  }
+
+  /** This player has the keyboard from now on, and if it plays, no other does. */
+  use() {
+    EarshotPlayer.#used = this;
+    if (!this.transport.playing) return;
+    for (const other of EarshotPlayer.#all) if (other !== this) other.transport.pause();
+  }
+
+  /** Whether keys that are pressed outside of all players are for this one. */
+  get usedLast() {
+    const used = EarshotPlayer.#used;
+    return used?.stage ? used === this : [...EarshotPlayer.#all].find(({ stage }) => stage) === this;
   }
 
   /** Select a region, loop it and play it. */
@@ -1198,6 +1319,11 @@ class EarshotPlayer extends HTMLElement {
 
   pause() {
     this.transport.pause();
+  }
+
+  /** Ask the server now how things are, rather than at the next time. */
+  look() {
+    this.watch?.poll();
   }
 
   /** For tests and bug reports. */
@@ -1225,8 +1351,17 @@ class EarshotPlayer extends HTMLElement {
 
   // -- the job
 
+  /** A recording that is not separated yet: one track, and nothing to download. */
+  get slim() {
+    return this.hasAttribute("draft");
+  }
+
+  get subject() {
+    return this.getAttribute(this.slim ? "draft" : "job") ?? "";
+  }
+
   get url() {
-    return `${this.getAttribute("base") ?? ""}jobs/${encodeURIComponent(this.getAttribute("job") ?? "")}`;
+    return `${this.getAttribute("base") ?? ""}${this.slim ? "drafts" : "jobs"}/${encodeURIComponent(this.subject)}`;
   }
 
   restart() {
@@ -1237,10 +1372,18 @@ class EarshotPlayer extends HTMLElement {
     this.settings.clear();
     this.rows.clear();
     this.bounds = null;
-    this.#selection = null;
+    this.#selection = this.#wanted = this.#ahead = null;
+    this.#regions = [];
     this.#looping = false;
+    this.startAt = null;
     const { ui } = this;
-    ui.tracks.innerHTML = skeleton.repeat(4);
+    ui.player.classList.toggle("slim", this.slim);
+    ui.player.classList.remove("zoomed");
+    ui.player.setAttribute("aria-label", this.slim ? "The recording" : "Player");
+    ui.tracks.innerHTML = skeleton.repeat(this.slim ? 1 : 4);
+    ui.legend.hidden = true;
+    ui.now.textContent = clock(0);
+    ui.of.textContent = "";
     ui.failure.hidden = true;
     ui.deck.hidden = false;
     ui.deck.inert = true;
@@ -1251,12 +1394,13 @@ class EarshotPlayer extends HTMLElement {
     ui.all.disabled = ui.mix.disabled = true;
     ui.delete.hidden = true;
     this.say("");
-    this.showJob("idle", this.getAttribute("job") ? "Looking for the separation" : "Nothing to play yet", "");
-    if (!this.getAttribute("job")) {
-      this.empty();
+    this.showJob("idle", this.subject ? "Looking for the separation" : "Nothing to play yet", "");
+    this.showCurtain(this.subject ? "" : "Choose a recording: its waveform will be here.");
+    if (!this.subject) {
+      if (!this.slim) this.empty();
       return;
     }
-    this.watch = new Watch(this.url);
+    this.watch = new Watch(this.url, this.slim);
     this.watch.addEventListener("job", () => this.showWatch());
     this.watch.addEventListener("gone", (event) => this.gone(event.detail));
   }
@@ -1269,11 +1413,13 @@ class EarshotPlayer extends HTMLElement {
     const { job, lost, stopping } = this.watch;
     if (lost) {
       this.showJob("lost", "Connection lost, retrying", "", job?.state.fraction);
+      if (this.slim && !this.stage) this.showCurtain("Connection lost, retrying");
       return;
     }
     const { state, stages } = job;
     if (state.status !== "waiting" && state.status !== "running") this.watch.stopping = false;
-    const best = stages.full ? "full" : stages.preview ? "preview" : null;
+    const best = ["full", "preview", "draft"].find((name) => stages[name]) ?? null;
+    this.showLegend(job.legend);
     if (best && best !== this.loaded) {
       this.loaded = best;
       this.setDefaults(stages[best].tracks);
@@ -1293,7 +1439,27 @@ class EarshotPlayer extends HTMLElement {
     this.stateKey = key;
   }
 
+  /** What lies over the empty tracks of a slim player. */
+  showCurtain(text) {
+    this.ui.curtain.textContent = text;
+    this.ui.curtain.hidden = !text;
+  }
+
+  showReading(state) {
+    if (state.status === "failed") {
+      this.showFailure("This recording cannot be shown", state.error, false);
+      return;
+    }
+    const percent = Math.floor(100 * state.fraction);
+    const far = percent ? ` ${percent} %` : "";
+    this.showCurtain(state.status === "done" ? "" : `Reading your file…${far} You can separate it already.`);
+  }
+
   showStatus(state, best, expires) {
+    if (this.slim) {
+      this.showReading(state);
+      return;
+    }
     const left = state.remaining == null ? "" : `about ${roughly(state.remaining)} left`;
     if (this.watch.stopping) this.showJob("running", "Stopping…", "", state.fraction);
     else if (state.status === "waiting") {
@@ -1346,7 +1512,7 @@ class EarshotPlayer extends HTMLElement {
     this.transport.unload();
     this.ui.cancel.hidden = true;
     this.showJob("gone", "Not here any more", "");
-    this.showFailure("This separation is not here any more", error, false);
+    this.showFailure(`This ${this.slim ? "recording" : "separation"} is not here any more`, error, false);
     this.emit("state", { status: "gone", error });
   }
 
@@ -1415,14 +1581,18 @@ class EarshotPlayer extends HTMLElement {
     this.ui.deck.inert = false;
     this.ui.all.disabled = this.ui.mix.disabled = false;
     this.ui.of.textContent = ` / ${clock(this.bounds[1], 0)}`;
-    if (this.#selection) this.select(this.#selection);
+    if (this.startAt !== null) this.transport.seek(this.startAt);
+    this.startAt = null;
+    this.showWanted();
     this.showMarks();
+    this.showRegions();
     this.showFacts();
     this.showNotes();
     this.showTracks();
     this.showTransport();
     this.setView(wasWhole ? this.bounds : this.view);
     this.refresh();
+    this.emit("stage", { name: this.loaded, tracks: stage.tracks, start: this.bounds[0], end: this.bounds[1] });
   }
 
   buildRows(stage) {
@@ -1490,6 +1660,7 @@ class EarshotPlayer extends HTMLElement {
       item.querySelector("output").textContent = text;
     }
     const every = (value) => this.rows.size > 0 && [...this.rows.keys()].every((name) => this.settings.get(name).spectrogram === value);
+    this.ui.legend.hidden = ![...this.rows.keys()].some((name) => this.settings.get(name).spectrogram);
     this.ui["all-wave"].setAttribute("aria-pressed", this.rows.size === 0 ? !this.allSpectrogram : every(false));
     this.ui["all-spectrogram"].setAttribute("aria-pressed", this.rows.size === 0 ? this.allSpectrogram : every(true));
   }
@@ -1526,11 +1697,36 @@ class EarshotPlayer extends HTMLElement {
     this.refresh();
   }
 
+  /** What the colours mean: once for all tracks, because all are painted alike. */
+  showLegend({ floor_db: floor, ceiling_db: ceiling, colours }) {
+    const [low, high] = [floor, ceiling].map((db) => `−${-db} dB`);
+    const [first, bar, last] = this.ui.legend.children;
+    [first.textContent, last.textContent] = [low, high];
+    bar.style.background = `linear-gradient(to right, ${colours.map((colour) => `#${colour}`).join(", ")})`;
+    this.ui.legend.setAttribute("aria-label", `Colours of the spectrograms: from ${low}, dark, to ${high}, light`);
+    this.ui.legend.title = "0 dB is a sine of full scale";
+  }
+
+  showAxis({ item }) {
+    const lane = item.querySelector(".lane");
+    const key = `${this.stage.sample_rate} ${lane.clientHeight}`;
+    const axis = lane.querySelector(".axis");
+    if (axis.dataset.key === key) return;
+    axis.dataset.key = key;
+    axis.replaceChildren(
+      ...frequencies(this.stage.sample_rate, lane.clientHeight).map(([hz, y]) => {
+        const mark = Object.assign(document.createElement("span"), { textContent: hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz` });
+        mark.style.bottom = `${y}px`;
+        return mark;
+      }),
+    );
+  }
+
   showFacts() {
     const { stage } = this;
     const job = this.watch?.job;
-    if (!job) return;
-    const facts = [`model ${job.model}`];
+    if (!job || this.slim) return;
+    const facts = this.blind ? [] : [`model ${job.model}`];
     if (stage) {
       const { sample_rate: rate, channels, length } = stage;
       facts.push(clock(length / rate, 0), `${(rate / 1000).toLocaleString("en", { maximumFractionDigits: 2 })} kHz`);
@@ -1543,8 +1739,8 @@ class EarshotPlayer extends HTMLElement {
   showNotes() {
     const { stage } = this;
     const state = this.watch?.job?.state;
-    const notes = [...new Set([...(state?.messages ?? []), ...(state?.report?.messages ?? [])])];
-    if (stage && Number.isFinite(stage.null_db)) {
+    const notes = this.blind ? [] : [...new Set([...(state?.messages ?? []), ...(state?.report?.messages ?? [])])];
+    if (!this.blind && stage && Number.isFinite(stage.null_db)) {
       const how = stage.null_db > -60 ? "do not quite add up" : "add up";
       const figure = `the difference is ${Math.round(-stage.null_db)} dB quieter than it`;
       notes.unshift(`The stems ${how} to the mixture: ${stage.null_db <= -180 ? "there is no difference" : figure}.`);
@@ -1574,6 +1770,24 @@ class EarshotPlayer extends HTMLElement {
       return mark;
     });
     this.ui.marks.replaceChildren(...marks);
+  }
+
+  showRegions() {
+    for (const old of this.shadowRoot.querySelectorAll(".region")) old.remove();
+    for (const { id, track, start, end, title, strength } of this.#regions) {
+      const lane = this.rows.get(track)?.item.querySelector(".lane");
+      if (!lane) continue;
+      // The list of whoever asked for the regions is the way for the keyboard; here they are drawn for eye and pointer.
+      const region = Object.assign(document.createElement("button"), { type: "button", className: "region", title, tabIndex: -1 });
+      region.setAttribute("aria-hidden", "true");
+      Object.assign(region.dataset, { start, end, strength });
+      region.onclick = () => {
+        this.loop(start, end);
+        this.emit("region", id);
+      };
+      lane.append(region);
+    }
+    this.place();
   }
 
   // -- view
@@ -1613,6 +1827,7 @@ class EarshotPlayer extends HTMLElement {
     const [first, last] = this.view.map((seconds) => (seconds - this.bounds[0]) * rate);
     const work = [...this.rows].map(async ([name, { lane, canvas }]) => {
       if (!lane.overview && (await lane.loadOverview())) this.stale = true;
+      if (!this.settings.has(name)) return; // another recording has taken its place meanwhile
       if (this.settings.get(name).spectrogram) lane.loadImage(this.view, this.bounds[0]);
       else if (await lane.loadDetail(Math.floor(first), Math.ceil(last), canvas.clientWidth * devicePixelRatio)) this.stale = true;
     });
@@ -1629,7 +1844,9 @@ class EarshotPlayer extends HTMLElement {
     const colours = { text: value("--dim"), line: value("--line-strong"), strong: value("--dim"), font: style.fontFamily };
     drawRuler(this.ui.ruler.querySelector("canvas"), this.view, colours);
     const scale = this.scale();
-    for (const { item, lane, canvas } of this.rows.values()) {
+    for (const row of this.rows.values()) {
+      const { lane, canvas } = row;
+      this.showAxis(row);
       lane.placeImage(this.view);
       lane.draw(this.view, this.bounds[0], scale, getComputedStyle(canvas).color);
     }
@@ -1651,6 +1868,8 @@ class EarshotPlayer extends HTMLElement {
     lane.draw(this.bounds, this.bounds[0], scale, colour);
     const [low, high] = this.bounds;
     const whole = this.view[1] - this.view[0] > 0.999 * (high - low);
+    if (this.ui.player.classList.toggle("zoomed", !whole) !== this.wasZoomed) this.stale = true; // a slim lane changes its height
+    this.wasZoomed = !whole;
     Object.assign(this.ui.window.style, {
       left: `${(100 * (this.view[0] - low)) / (high - low)}%`,
       width: `${(100 * (this.view[1] - this.view[0])) / (high - low)}%`,
@@ -1669,6 +1888,20 @@ class EarshotPlayer extends HTMLElement {
       shade.style.left = `${from}%`;
       shade.style.width = `${to - from}%`;
       shade.classList.toggle("looping", this.#looping);
+    }
+    for (const ahead of this.shadowRoot.querySelectorAll(".ahead")) {
+      ahead.hidden = !this.#ahead;
+      if (!this.#ahead) continue;
+      const [from, to] = this.#ahead.map((seconds) => clamp(percent(seconds), -1, 101));
+      ahead.style.left = `${from}%`;
+      ahead.style.width = `${to - from}%`;
+    }
+    for (const region of this.shadowRoot.querySelectorAll(".region")) {
+      const from = clamp(percent(Number(region.dataset.start)), -1, 101);
+      const to = clamp(percent(Number(region.dataset.end)), -1, 101);
+      region.hidden = to <= 0 || from >= 100;
+      region.style.left = `${from}%`;
+      region.style.width = `${to - from}%`;
     }
     for (const mark of this.ui.marks.children) {
       const left = percent(Number(mark.dataset.seconds));
@@ -1748,7 +1981,9 @@ class EarshotPlayer extends HTMLElement {
 
   // -- selection
 
+  /** Select [start, end] in seconds, or nothing. Before there is anything to play, it is kept for then. */
   select(region) {
+    this.#wanted = region;
     if (region && this.bounds) {
       const [start, end] = region.map((seconds) => clamp(seconds, ...this.bounds)).sort((a, b) => a - b);
       region = end - start >= SHORTEST_LOOP ? [start, end] : null;
@@ -1759,6 +1994,23 @@ class EarshotPlayer extends HTMLElement {
     this.place();
     this.showTransport();
     this.emit("selection", region);
+  }
+
+  /** Of a selection that was asked for earlier, what this stage holds; all of it is no selection. */
+  showWanted() {
+    const wanted = this.#wanted;
+    if (!wanted) return;
+    const whole = wanted[0] <= this.bounds[0] + SHORTEST_LOOP && wanted[1] >= this.bounds[1] - SHORTEST_LOOP;
+    this.select(whole && !this.#looping ? null : wanted);
+    this.#wanted = wanted; // the next stage may hold more of it
+  }
+
+  /** Move one end of the selection (0 or 1) to the cursor. */
+  markEdge(edge) {
+    const region = [...(this.#selection ?? this.bounds)];
+    region[edge] = this.cursor;
+    if (region[1] <= region[0]) region[1 - edge] = this.bounds[1 - edge];
+    this.select(region);
   }
 
   setLooping(on) {
@@ -1794,7 +2046,7 @@ class EarshotPlayer extends HTMLElement {
       if (done.kind === "tap") this.tap(secondsAt(event.clientX));
     };
     lane.addEventListener("pointerdown", (event) => {
-      if (!this.stage || event.button !== 0 || event.target.closest(".mark")) return;
+      if (!this.stage || event.button !== 0 || event.target.closest(".mark, .region")) return;
       lane.setPointerCapture(event.pointerId);
       down.set(event.pointerId, event.clientX);
       this.dragging = true;
@@ -1985,7 +2237,9 @@ class EarshotPlayer extends HTMLElement {
     this.pointers(ui.ruler);
     this.overviewPointers(ui.overview);
     ui.menu.addEventListener("keydown", (event) => this.menuKey(event));
+    ui.player.addEventListener("focusin", () => this.use());
     ui.player.addEventListener("pointerdown", (event) => {
+      this.use();
       this.transport.wake();
       if (!ui.menu.hidden && !event.target.closest(".menu")) this.closeMenu();
     });
@@ -2015,6 +2269,7 @@ class EarshotPlayer extends HTMLElement {
     if (!this.stage || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.composedPath()[0];
     const inside = event.composedPath().includes(this);
+    if (!inside && !this.usedLast) return;
     if (target.closest?.("dialog, .menu, textarea, select, [contenteditable], input:not([type=range])")) return;
     if (!inside && target !== document.body && target.closest?.("button, a, input, summary, [role], [tabindex]")) return;
     const onSlider = target.matches?.("input[type=range]");
@@ -2047,6 +2302,8 @@ class EarshotPlayer extends HTMLElement {
       "-": () => this.zoom(0.5),
       "?": () => this.ui["help-dialog"].showModal(),
       Escape: () => this.select(null),
+      i: () => this.markEdge(0),
+      o: () => this.markEdge(1),
       l: () => this.setLooping(!this.#looping),
       m: () => this.mute(this.chosen ?? this.stage.tracks[0]),
     }[key.length === 1 ? key.toLowerCase() : key];

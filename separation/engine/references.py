@@ -1,0 +1,122 @@
+"""True sources beside a recording: as the recording would hold them, and as side information for separators that need them.
+
+Nothing here measures anything; the references are cut, resampled and reflected exactly as the mixture is, so that what adds up
+in the files adds up in every chunk.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from separation.audio import BaseReader, Reader, grid, resample, resample_margin
+from separation.engine.chunks import read_reflected
+from separation.engine.options import SideInformation
+from separation.errors import JobError, ModelError
+from separation.models import Spec, oracle_name
+from separation.signals import Samples
+
+REFERENCES = "references"
+"""What `Spec.needs` names and the side information holds: ``[S, C, T]``, in the order of the sources."""
+
+
+def check_told(model: str, recording: str, references: Collection[str]) -> None:
+    """Refuse an oracle for a recording whose true sources nobody knows.
+
+    Args:
+        model: its name; ordinary models always pass.
+        recording: what it is called.
+        references: names of the true sources that are known.
+
+    Raises:
+        UnknownModel: there is no such oracle.
+        JobError: an oracle, and no references.
+    """
+    if oracle_name(model) is not None and not references:
+        raise JobError(
+            f"Separate {recording} with {model}",
+            "an oracle has to be told the true sources, and none came along with this recording",
+            "Choose an ordinary model, or a recording with references, such as the examples",
+        )
+
+
+class AlignedReader(BaseReader):
+    """A reference as the mixture would hold it: same rate, channels, start and length; silent where it has ended.
+
+    Channels are copied from one and averaged to one where the counts differ. Closing it closes the reference.
+
+    Args:
+        reference: the true source.
+        mixture: the recording, or the part of it that is separated.
+        start: first sample of that part in the recording.
+    """
+
+    def __init__(self, reference: Reader, mixture: Reader, start: int = 0) -> None:
+        info, rate = reference.info, mixture.sample_rate
+        super().__init__(replace(info, sample_rate=rate, channels=mixture.channels, length=mixture.length))
+        self._reference, self._start = reference, start
+
+    def read(self, start: int, length: int) -> Samples:
+        """See `Reader.read`."""
+        self._check_range(start, length)
+        step_in, step_out = grid(self._reference.sample_rate, self.sample_rate)
+        margin = -(-resample_margin(self._reference.sample_rate, self.sample_rate) // step_in)  # in grid steps
+        first = (self._start + start) // step_out - margin
+        last = -(-(self._start + start + length) // step_out) + margin
+        block = _read_padded(self._reference, first * step_in, last * step_in)
+        skip = self._start + start - first * step_out
+        aligned = resample(block, self._reference.sample_rate, self.sample_rate)[:, skip : skip + length]
+        if len(aligned) != self.channels:
+            aligned = np.repeat(aligned.mean(axis=0, keepdims=True), self.channels, axis=0)
+        return np.ascontiguousarray(aligned, dtype=np.float32)
+
+    def close(self) -> None:
+        self._reference.close()
+
+
+def reference_side(
+    readers: Mapping[str, Reader], spec: Spec, *, mixture: Reader | None = None, start: int = 0
+) -> SideInformation:
+    """The side information of oracles: ``side(start, length)["references"]`` is float32 ``[S, C, length]``.
+
+    Args:
+        readers: the true sources by name; they stay open as long as the engine runs. More than the model's do no harm.
+        spec: of the oracle.
+        mixture: what is separated. References of another rate, channel count or length are brought to its own. None: the
+            references have these in common already.
+        start: first sample of the mixture in the recording, and so in the references.
+
+    Raises:
+        ModelError: a source has no reference, or the oracle was built for another rate.
+    """
+    asked = f"Tell an oracle the true {', '.join(spec.sources)}"
+    missing = [name for name in spec.sources if name not in readers]
+    if missing:
+        raise ModelError(
+            asked,
+            f"there is no reference for {', '.join(missing)}; there are {', '.join(readers) or 'none'}",
+            "Build the oracle for the sources that have references, or give all of them",
+        )
+    like = mixture or readers[spec.sources[0]]
+    if like.sample_rate != spec.sample_rate:
+        raise ModelError(
+            asked,
+            f"it was built for {spec.sample_rate} Hz and the recording has {like.sample_rate} Hz",
+            "Build the oracle for the recording's own rate",
+        )
+    aligned = [AlignedReader(readers[name], like, start) for name in spec.sources]
+
+    def side(start: int, length: int) -> dict[str, torch.Tensor]:
+        chunk = np.stack([read_reflected(reader, start, length) for reader in aligned])
+        return {REFERENCES: torch.from_numpy(chunk)}
+
+    return side
+
+
+def _read_padded(reader: Reader, start: int, stop: int) -> Samples:
+    """Samples `start` to `stop`, zero outside the recording."""
+    block = np.zeros((reader.channels, stop - start), np.float32)
+    inside = max(0, min(start, reader.length)), max(0, min(stop, reader.length))
+    block[:, inside[0] - start : inside[1] - start] = reader.read(inside[0], inside[1] - inside[0])
+    return block

@@ -1,0 +1,83 @@
+"""How our own routes answer: in threads, with errors as JSON of three parts, and to changes only from this very site.
+
+What is served is private: never stored by caches, which would outlive a deletion.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from separation.errors import DiskFull, JobError, SeparationError, UnknownJob, UnknownTrial
+
+COMMON = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+PRIVATE = {**COMMON, "Cache-Control": "private, no-store"}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class NotHere(JobError): ...
+
+
+class BadQuery(JobError): ...
+
+
+class Refused(JobError): ...
+
+
+_STATUS: tuple[tuple[type[SeparationError], HTTPStatus], ...] = (
+    (UnknownJob, HTTPStatus.NOT_FOUND),
+    (UnknownTrial, HTTPStatus.NOT_FOUND),
+    (NotHere, HTTPStatus.NOT_FOUND),
+    (BadQuery, HTTPStatus.BAD_REQUEST),
+    (Refused, HTTPStatus.FORBIDDEN),
+    (DiskFull, HTTPStatus.INSUFFICIENT_STORAGE),
+    (SeparationError, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+
+
+def threaded(answer: Callable[[Request], Response], limiter: anyio.CapacityLimiter) -> Endpoint:
+    """Run in a thread (so that no visitor waits for another's disk), turn expected errors into JSON."""
+
+    @wraps(answer)
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await anyio.to_thread.run_sync(answer, request, limiter=limiter)
+        except SeparationError as error:
+            parts = {"asked": error.asked, "found": error.found, "advice": error.advice}
+            status = next(status for kind, status in _STATUS if isinstance(error, kind))
+            return JSONResponse(parts, status, PRIVATE)
+
+    return endpoint
+
+
+def finite(value: Any) -> Any:
+    """JSON knows no infinity and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def require_same_site(request: Request) -> None:
+    """Another site's page must not stop or delete a job through its visitor's browser.
+
+    Browsers say where a request comes from: `Sec-Fetch-Site` (https and localhost only) or `Origin` (always, for what
+    is not a GET). Programs other than browsers send neither, and need no protection from themselves.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        allowed = site in ("same-origin", "none")
+    else:
+        # A proxy may have put its own name into Host; a foreign page cannot set X-Forwarded-Host without our consent.
+        hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
+        allowed = origin is None or urlsplit(origin).netloc in hosts
+    if not allowed:
+        raise Refused("Change a separation", "the request comes from another site", "Use this site's own page")
