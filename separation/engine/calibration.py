@@ -8,6 +8,7 @@ pair that never ran here is said to be unknown.
 
 import json
 import math
+import os
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -73,7 +74,7 @@ class Calibration:
     def put(self, model: str, device: str, speed: Speed) -> None:
         with self._lock:
             known = self._read() | {_key(model, device): asdict(speed)}
-            temporary = self._path.with_suffix(".new")
+            temporary = self._path.with_suffix(f".{os.getpid()}")  # another process may be writing too
             temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
             temporary.replace(self._path)
 

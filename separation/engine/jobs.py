@@ -376,9 +376,10 @@ class JobStore:
         """Remove finished jobs and drafts past their time, and what earlier deletions left. Returns the jobs' ids."""
         removed = []
         for job in self.all():
-            if job.state().finished and job.expires <= self.clock():
-                job.delete()
-                removed.append(job.id)
+            with contextlib.suppress(UnknownJob):  # another process was faster
+                if job.state().finished and job.expires <= self.clock():
+                    job.delete()
+                    removed.append(job.id)
         for rest in self.folder.glob(f"{_GONE}*"):
             if rest.stat().st_mtime < time.time() - 3600:
                 shutil.rmtree(rest, ignore_errors=True)

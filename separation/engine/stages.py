@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from separation.audio import PeakBuilder, Reader, RegionReader, Writer, open_reader
 from separation.engine.delivery import common_gain, null_db
 from separation.engine.edits import GUIDE, Edited, edit_sides
@@ -123,8 +126,17 @@ def write_stage(
             side=side,
         )
     complete = sources == tuple(separator.spec.sources)
+    names = {source: source for source in sources}
+    if (
+        complete
+        and separator.spec.permutation_invariant
+        and set(references) == set(sources)
+        and job.request.edit is None
+    ):
+        names = _name_after_references(folder, sources, cancelled)
     grid = None if pool is None else pool.grid()
     if grid is not None:
+        grid = replace(grid, sources=tuple(names.get(source, source) for source in grid.sources))
         save_grid(folder / LATENTS, grid)
     job.write_stage(
         stretch.stage,
@@ -194,6 +206,39 @@ class TrackFile:
             self._peaks.save(self._path.with_suffix(".peaks"))
         else:
             self._writer.abort()
+
+
+def _name_after_references(folder: Path, sources: Sequence[str], cancelled: Callable[[], bool]) -> dict[str, str]:
+    """Give each estimate the name of the reference that it is most like; ``{name so far: new name}``.
+
+    The order of a permutation-invariant model's outputs is arbitrary. Where the truth is there, what is heard as *speaker 1*,
+    what is scored as *speaker 1* and the reference of that name must be one person: the order with the greatest sum of squared
+    correlations over the whole stage.
+    """
+    with ExitStack() as stack:
+        truth, guess = (
+            [stack.enter_context(open_reader(folder / f"{prefix}{name}.wav")) for name in sources]
+            for prefix in (_track_of(""), "")
+        )
+        products, energies = np.zeros((len(sources), len(sources))), np.zeros((2, len(sources), 1))
+        for start, length in _blocks(truth[0].length):
+            if cancelled():
+                raise Cancelled("Separate the recording", "it was stopped", "Start it again when you like")
+            r, e = (
+                np.stack([x.read(start, length).ravel() for x in readers]).astype(np.float64)
+                for readers in (truth, guess)
+            )
+            products += r @ e.T
+            energies += [np.square(x).sum(1, keepdims=True) for x in (r, e)]
+    likeness = np.square(products) / np.maximum(energies[0] * energies[1].T, 1e-30)
+    rows, columns = linear_sum_assignment(likeness, maximize=True)
+    names = {sources[column]: sources[row] for row, column in zip(rows, columns, strict=True)}
+    for suffix in (".wav", ".peaks"):
+        for old in sources:
+            (folder / f"{old}{suffix}").rename(folder / f"{old}{suffix}.moving")
+        for old, new in names.items():
+            (folder / f"{old}{suffix}.moving").rename(folder / f"{new}{suffix}")
+    return names
 
 
 def _null_db(folder: Path, sources: Sequence[str], options: Options, cancelled: Callable[[], bool]) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes import Failing, Fake, NotFinite, Splitter
+from fakes import Failing, Fake, NotFinite, Splitter, Swapping
 
 from separation.audio import AudioInfo, Peaks, Writer, open_reader
 from separation.engine.calibration import Calibration, Speed
@@ -223,6 +223,29 @@ def test_references_are_aligned_with_the_mixture(
     expected = tone(RATE, 3.5)[RATE:]
     np.testing.assert_allclose(reference[0, 100 : 2 * RATE - 200], expected[100 : 2 * RATE - 200], atol=2e-3)
     assert np.abs(reference[:, 2 * RATE + 200 :]).max() < 1e-3, "the reference ends after 3 s"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_voices_are_named_as_their_references_are(
+    tmp_path: Path, store: JobStore, start: Callable[..., Workers], seed: int
+) -> None:
+    time = np.arange(3 * RATE) / RATE
+    tones = {"one": 0.3 * np.sin(2 * np.pi * 2500 * time), "two": 0.2 * np.sin(2 * np.pi * 300 * time)}
+    for name, samples in {**tones, "mix": tones["one"] + tones["two"]}.items():
+        with Writer(tmp_path / f"{name}.wav", RATE, 1, bit_depth="32f") as writer:
+            writer.write(samples[None].astype(np.float32))
+    workers = start(Loader(halves=Swapping(seed=seed)))
+    references = {name: tmp_path / f"{name}.wav" for name in tones}
+    known, unknown = (store.create(tmp_path / "mix.wav", request(), references=given) for given in (references, {}))
+    for job in (known, unknown):
+        workers.submit(job)
+        finish(job)
+    for name in tones:
+        estimate, truth = (read(known.tracks("full")[f"{prefix}{name}"])[0] for prefix in ("", "reference-"))
+        assert float(np.corrcoef(estimate, truth)[0, 1]) > 0.9, name
+        outline = Peaks.load(known.tracks("full")[name].with_suffix(".peaks")).read(0, 3 * RATE, 1)
+        assert abs(outline[0, 1] / 127 - np.abs(estimate).max()) < 0.02, "the outline goes with its track"
+    assert set(unknown.tracks("full")) == {"mixture", "one", "two", "residual"}
 
 
 def test_cancel_while_running_stops_within_a_chunk(
