@@ -185,9 +185,10 @@ class Workers:
             if job.cancelled:
                 raise _cancelled()
             _Run(job, device, self._models, self._calibration, self._stopping).through()
-        except UnknownJob:
-            _log.info("Job %s… was deleted while it ran", job.id[:4])
         except BaseException as error:
+            if isinstance(error, UnknownJob) and not job.folder.exists():  # it may also be about another job
+                _log.info("Job %s… was deleted while it ran", job.id[:4])
+                return
             self._end(job, error)
             if not isinstance(error, Exception):
                 raise

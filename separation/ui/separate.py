@@ -547,7 +547,12 @@ class SeparatePage:
 
     def _gpu_seconds(self, job_id: str) -> float:
         job = self._services.store.get(job_id)
-        return self._services.workers.estimate(job.request.model, probe(job.input)).seconds
+        info, request = probe(job.input), job.request
+        duration = info.duration - (request.offset or 0.0)
+        if request.duration is not None:
+            duration = min(duration, request.duration)
+        part = replace(info, length=max(1, round(duration * info.sample_rate)))
+        return self._services.workers.estimate(request.model, part).seconds
 
     def _run_here(self, job_id: str) -> None:
         """ZeroGPU lends the GPU to this call only, so the job runs in it."""
