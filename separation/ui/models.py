@@ -62,7 +62,6 @@ def model_card(card: Card, name: str, size: int | None = None) -> str:
         ("Gives", ", ".join(card.sources)),
         ("Hears", f"up to {card.sample_rate / 2000:g} kHz"),
         ("Trained on", "; ".join(card.trained_on)),
-        *((score.metric, _score(score)) for score in card.scores),
         ("Licence", card.licence),
     ]
     if card.weights is not None:
@@ -72,9 +71,11 @@ def model_card(card: Card, name: str, size: int | None = None) -> str:
     if size is not None:
         facts.append(("To fetch", _megabytes(size) if size else "nothing, it is here already"))
     rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in facts)
+    scores = "".join(map(_score, card.scores))
     weak = "".join(f"<li>{escape(weakness)}</li>" for weakness in card.weaknesses)
     return (
         f'<article class="earshot-model"><h2>{escape(card.title)}</h2><p>{escape(card.summary)}</p><dl>{rows}</dl>'
+        + (f'<ul class="earshot-scores" aria-label="Scores">{scores}</ul>' if scores else "")
         + (f"<div><p><strong>Weak at</strong></p><ul>{weak}</ul></div>" if weak else "")
         + f'<details><summary>Cite</summary><p class="earshot-quiet">{escape(card.citation)}</p></details>'
         + f'<a class="earshot-use" href="./?model={quote(name, safe="")}">Use it</a></article>'
@@ -82,9 +83,13 @@ def model_card(card: Card, name: str, size: int | None = None) -> str:
 
 
 def _score(score: Score) -> str:
-    interval = "" if score.interval is None else f" ({score.interval[0]:g} to {score.interval[1]:g})"
+    """One score: the number first, what it is, and in small print how sure it is and on what."""
+    interval = "" if score.interval is None else f"{score.interval[0]:g} to {score.interval[1]:g} {score.unit}; "
     note = f"; {score.note}" if score.note else ""
-    return f"{score.value:g} {score.unit}{interval}, {score.data}{note}"
+    return (
+        f"<li><strong>{score.value:.1f} {escape(score.unit)}</strong><span>{escape(score.metric)}"
+        f"<small>{escape(interval + score.data + note)}</small></span></li>"
+    )
 
 
 def _megabytes(nbytes: int) -> str:
