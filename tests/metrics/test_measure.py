@@ -214,9 +214,10 @@ def test_short_signals_have_one_window_or_say_why_not(reference):
 
 
 @pytest.mark.parametrize("length", [1, 2, 50])
-def test_a_handful_of_samples_is_no_crash(length):
+def test_a_handful_of_samples_has_values_or_reasons(length):
     reference = {"a": noise(1, length), "b": noise(1, length, seed=1)}
-    every(reference, leaky(reference), mixture=mixed(reference))
+    found = every(reference, leaky(reference), mixture=mixed(reference))
+    assert found and all((value.value is None) == bool(value.reason) for value in found)
 
 
 def test_one_reference_and_a_mixture_make_two_sources(reference):

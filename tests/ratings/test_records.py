@@ -140,6 +140,8 @@ def test_what_was_heard_adds_up_and_what_was_seen_once_was_seen() -> None:
 
 def test_the_lists_that_pages_show_are_those_that_are_accepted() -> None:
     for scale in SCALES:
-        event(1, kind="answer", stem="vocals", scale=scale, value=3)
+        answered = event(1, kind="answer", stem="vocals", scale=scale, value=3)
+        assert rating_of([answered]).answers == {("vocals", scale): 3}
     for label in LABELS:
-        event(1, kind="mark", mark="mark-001", stem="v", start=0.0, end=1.0, label=label, severity=1)
+        marked = event(1, kind="mark", mark="mark-001", stem="v", start=0.0, end=1.0, label=label, severity=1)
+        assert rating_of([marked]).marks["mark-001"].label == label

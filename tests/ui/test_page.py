@@ -114,7 +114,16 @@ def test_models_are_shown_with_what_they_are_bad_at() -> None:
     shown = model_card(
         card("o/m", "<b>Bold</b>", ("one",)).model_copy(update={"scores": (score,)}), "o/m@main", 12_300_000
     )
-    for text in ("&lt;b&gt;Bold", "up to 8 kHz", "8.1 dB (7.5 to 8.6), MIR-1K test", "Everything", "12.3 MB", "MIT"):
+    for text in (
+        "&lt;b&gt;Bold",
+        "up to 8 kHz",
+        "8.1 dB",
+        "GNSDR",
+        "7.5 to 8.6 dB; MIR-1K test",
+        "Everything",
+        "12.3 MB",
+        "MIT",
+    ):
         assert text in shown
     assert 'href="./?model=o%2Fm%40main"' in shown
 
