@@ -18,6 +18,8 @@ import(new URL("earshot/static/player.js", root)).catch(() => {
   note.textContent = "The player could not be loaded. Check the connection and load the page again.";
 });
 
+import(new URL("earshot/views/views.js", root)).catch(() => find("earshot-views").remove()); // so it does without views
+
 import(new URL("earshot/rating/rating.js", root)).catch(() => rating.remove()); // the page works without
 
 /** Whether this browser wants to rate without seeing names; `rating.js` shows them again when it may. */

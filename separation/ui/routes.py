@@ -65,7 +65,12 @@ if TYPE_CHECKING:
     from separation.engine.jobs import Job, JobStore
 
 PLAYER = Path(__file__).parent / "player"
-STATIC = {"player.js": "text/javascript", "player.css": "text/css"}
+STATIC = {
+    **dict.fromkeys(("player.css", "tokens.css"), "text/css"),
+    **dict.fromkeys(
+        ("player.js", "times.js", "samples.js", "transport.js", "watch.js", "lanes.js", "parts.js"), "text/javascript"
+    ),
+}
 
 MAX_POINTS = 8192
 MAX_WIDTH = 2048

@@ -56,6 +56,7 @@ _RECORDING = f"""
 _RESULT = """
 <section class="earshot-result" aria-label="Result" hidden>
   <earshot-player></earshot-player>
+  <earshot-views></earshot-views>
   <earshot-rating></earshot-rating>
   <div class="earshot-after">
     <div class="earshot-share">

@@ -12,6 +12,7 @@ from typing import cast
 import gradio as gr
 import torch
 from gradio.components import Navbar
+from starlette.routing import Route
 
 from separation import hub
 from separation.engine import resolve_device
@@ -30,6 +31,7 @@ from separation.ui.rating_routes import rating_routes
 from separation.ui.routes import routes
 from separation.ui.separate import SeparatePage
 from separation.ui.theme import STYLE, Theme
+from separation.ui.view_routes import view_routes
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 _log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
             quiet=True,
             theme=Theme(),
             css_paths=[STYLE, EVALUATE_STYLE],
-            app_kwargs={"routes": [*routes(services.store), *evaluation_routes(measuring), *rating_routes(services)]},
+            app_kwargs={"routes": own_routes(services, measuring)},
             ssr_mode=False,
             show_error=False,
             max_file_size=f"{settings.max_upload_mb:g}mb",
@@ -123,6 +125,16 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     if block:
         app.block_thread()
     return app
+
+
+def own_routes(services: Services, measuring: Measuring) -> list[Route]:
+    """What is served beside Gradio's pages."""
+    return [
+        *routes(services.store),
+        *view_routes(services),
+        *evaluation_routes(measuring),
+        *rating_routes(services),
+    ]
 
 
 def devices(wanted: str) -> tuple[str, ...]:

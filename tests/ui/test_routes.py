@@ -460,8 +460,13 @@ def test_static_files_come_from_a_table(client: TestClient) -> None:
 
 
 def test_the_player_stands_alone() -> None:
-    """One module without imports, with nothing that a page on plain http lacks, and nothing fetched from elsewhere."""
-    source = (module.PLAYER / "player.js").read_text(encoding="utf-8")
-    code = re.sub(r"/\*.*?\*/|(?<!:)//[^\n]*", "", source, flags=re.DOTALL)
-    for word in ("import ", "require(", "AudioWorklet", "randomUUID", "navigator.locks", "http://", "https://"):
-        assert word not in code
+    """Its files import each other only; nothing that a page on plain http lacks, and nothing fetched from elsewhere."""
+    for name in module.STATIC:
+        if not name.endswith(".js"):
+            continue
+        source = (module.PLAYER / name).read_text(encoding="utf-8")
+        code = re.sub(r"/\*.*?\*/|(?<!:)//[^\n]*", "", source, flags=re.DOTALL)
+        for word in ("require(", "AudioWorklet", "randomUUID", "navigator.locks", "http://", "https://"):
+            assert word not in code, name
+        assert {f"{file}.js" for file in re.findall(r'from "\./(\w+)\.js"', code)} <= set(module.STATIC), name
+        assert code.count(" from ") == len(re.findall(r'from "\./', code)), name

@@ -1,0 +1,38 @@
+"""The routes of what stands under the player: the views' own files, and what each view asks the server.
+
+    GET    earshot/views/FILE                       scripts and styles of the views, from a fixed table
+"""
+
+from http import HTTPStatus
+from pathlib import Path
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from separation.ui.answers import COMMON, NotHere, threaded
+from separation.ui.frame import Services
+
+FOLDER = Path(__file__).parent / "views"
+TYPES = {".js": "text/javascript", ".css": "text/css"}
+STATIC = ("views.js", "views.css", "view.js")
+
+
+def view_routes(services: Services) -> list[Route]:
+    """The routes of all views.
+
+    Args:
+        services: the jobs and who works on them.
+    """
+    plain = anyio.CapacityLimiter(8)
+    return [Route("/earshot/views/{file}", threaded(_static, plain))]
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["file"]
+    if name not in STATIC:
+        raise NotHere("Open a file of the page", "there is none of that name", "Reload the page")
+    headers = {**COMMON, "Cache-Control": "no-cache"}
+    path = FOLDER / name
+    return FileResponse(path, HTTPStatus.OK, headers, TYPES[path.suffix])
