@@ -19,7 +19,9 @@ prints them in one line.
     ├── DeviceError            the device that was asked for is not there
     ├── MissingExtra           an optional package is not installed
     ├── RatingError            a rating cannot be kept
-    │   └── UnknownTrial       withdrawn or never served
+    │   ├── UnknownTrial       withdrawn or never served
+    │   ├── RatingConflict     contradicts what is saved, or there is no place left for it
+    │   └── RatingsBusy        nothing is wrong with it, and it can be saved later
     └── JobError               a job cannot go on
         ├── UnknownJob         expired, deleted or never made
         └── Cancelled          stopped on request
@@ -89,6 +91,12 @@ class RatingError(SeparationError): ...
 
 
 class UnknownTrial(RatingError): ...
+
+
+class RatingConflict(RatingError): ...
+
+
+class RatingsBusy(RatingError): ...
 
 
 class JobError(SeparationError): ...

@@ -72,6 +72,8 @@ class Basis:
             rectification and without the bias.
         decoder: ``[S or 1, N, L]``; what one unit of the latent adds to a source, on the same L samples and before any
             `refine`; one row if all sources share it.
+        windows: ``[2, L]``; what every bin's sine is faded in and out with, in the encoder and in the decoder, as it is in
+            the middle bin; ``[2, 0]`` where the basis functions are no bins.
     """
 
     sample_rate: int
@@ -82,6 +84,7 @@ class Basis:
     order: NDArray[np.int64]
     encoder: Floats
     decoder: Floats
+    windows: Floats
 
 
 def basis(separator: LatentSeparator, *, waveforms: bool = True) -> Basis:
@@ -122,6 +125,7 @@ def basis(separator: LatentSeparator, *, waveforms: bool = True) -> Basis:
         order=np.arange(len(centroid)) if probe.bins else np.argsort(centroid, kind="stable"),
         encoder=encoder,
         decoder=decoder,
+        windows=probe.windows() if probe.bins else np.zeros((2, 0), np.float32),
     )
 
 
@@ -194,12 +198,21 @@ class _Probe:
         blocks = (every[at : at + _BLOCK] for at in range(0, self.count, _BLOCK))
         return np.concatenate([self._units(block) for block in blocks], axis=1)
 
+    def windows(self) -> Floats:
+        """The envelopes of the middle bin's basis functions, ``[2, L]``: of the encoder, and of the first source's decoder."""
+        middle = torch.tensor([self.count // 2])
+        encoder = self.encoders(middle) - 1j * self.encoders(middle, imaginary=True)
+        decoder = self._units(middle)[0] + 1j * self._units(middle, 1j)[0]
+        both = np.abs(np.concatenate([encoder, decoder]))
+        where = np.flatnonzero(both.any(0))
+        return np.ascontiguousarray(both[:, where[0] : where[-1] + 1], np.float32)
+
     @torch.no_grad()
-    def _units(self, some: Tensor) -> Floats:
+    def _units(self, some: Tensor, unit: complex = 1) -> Floats:
         sources = len(self._separator.spec.sources)
         like = self._separator.encode(self._noise[:1]).unsqueeze(1)  # its type and number of frames
         z = torch.zeros((len(some) + 1, sources, *like.shape[2:]), dtype=like.dtype, device=self._device)
-        z[torch.arange(len(some)), :, 0, some, self.frame] = 1
+        z[torch.arange(len(some)), :, 0, some, self.frame] = unit
         stems = self._separator.decode(z, self.length)[:, :, 0]
         units = (stems[:-1] - stems[-1:]).transpose(0, 1).cpu().numpy()
         return np.asarray(units, np.float32)
@@ -254,6 +267,7 @@ class LatentGrid:
         histogram_top: upper edge of the last bin.
         encoder: ``[N, L]`` as in `Basis`, or None where they are too long to keep (`WAVEFORMS`).
         decoder: ``[S or 1, N, L]`` likewise.
+        windows: ``[2, L]`` as in `Basis`, or None where the basis functions are no bins, or the windows too long to keep.
     """
 
     sources: tuple[str, ...]
@@ -272,6 +286,7 @@ class LatentGrid:
     histogram_top: float
     encoder: Floats | None = None
     decoder: Floats | None = None
+    windows: Floats | None = None
 
     @property
     def duration(self) -> float:
@@ -464,6 +479,7 @@ class LatentPool:
             histogram_top=self._top,
             encoder=found.encoder if keep else None,
             decoder=found.decoder if keep else None,
+            windows=found.windows if found.bins and 2 * found.windows.size <= WAVEFORMS else None,
         )
 
 
@@ -480,7 +496,7 @@ def save_grid(path: Path, grid: LatentGrid) -> None:
     """Keep a grid as a compressed npz file without pickle, under another name first, then renamed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     arrays = {name: getattr(grid, name) for name in _ARRAYS if getattr(grid, name) is not None}
-    halves = {name: arrays[name].astype(np.float16) for name in ("encoder", "decoder") if name in arrays}
+    halves = {name: arrays[name].astype(np.float16) for name in _HALVES if name in arrays}
     rest = {name: getattr(grid, name) for name in _REST}
     try:
         with temporary.open("wb") as file:
@@ -500,7 +516,7 @@ def read_grid(path: Path) -> LatentGrid:
         with np.load(path, allow_pickle=False) as file:
             rest = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in _ARRAYS if name in file}
-        waveforms = {name: arrays[name].astype(np.float32) for name in ("encoder", "decoder") if name in arrays}
+        waveforms = {name: arrays[name].astype(np.float32) for name in _HALVES if name in arrays}
         return LatentGrid(**(arrays | waveforms), **{**rest, "sources": tuple(rest["sources"])})
     except FileNotFoundError:
         found = "they were not kept: this model has no masks, or the separation is from before they were"
@@ -510,4 +526,5 @@ def read_grid(path: Path) -> LatentGrid:
 
 
 _REST = ("sources", "sample_rate", "length", "bins", "mask_top", "activation_top_db", "histogram_top")
+_HALVES = ("encoder", "decoder", "windows")
 _ARRAYS = tuple(field.name for field in fields(LatentGrid) if field.name not in _REST)

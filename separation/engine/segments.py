@@ -1,8 +1,8 @@
 """The numbers of every second of a stage: what the strip under the player shows, and where the worst seconds are.
 
-Without references: the level of each stem, how alike the stems are, the residual. With references, for the stems, for the
-mixture as every stem (what doing nothing scores) and, if asked for, for an oracle told the references: SI-SDR, and SDR, SIR and
-SAR of BSS-eval v4.
+Without references: the level of each stem, how alike the stems are, the residual, and for models with masks how undecided they
+were. With references, for the stems, for the mixture as every stem (what doing nothing scores) and, if asked for, for an oracle
+told the references: SI-SDR, and SDR, SIR and SAR of BSS-eval v4.
 
 BSS-eval's filters are of the whole stage, as museval's are, so that the numbers are those of the Evaluate page's SiSEC tables.
 Filters of each second would need no second pass, but cost a factorisation a second (seven times the time for two stereo stems,
@@ -10,7 +10,9 @@ more for four) and forgive more. So the passes go by what is cheapest: first wha
 the filters, once; then the rest. After each block the record so far is on disk. What is held is a block, whatever the length.
 
 Windows are BSS-eval's: one second, end to end, what does not fill the last one is dropped, less than a second is one window.
-This is no judgement of a model: that takes many recordings (`evaluation`).
+A record belongs to the stage as it was: references that are added later make another stage of it, and the record stale
+(`is_current`). This is no judgement of a model: that takes many recordings (`evaluation`). Who measures when somebody looks is
+`segment_queue`.
 """
 
 import contextlib
@@ -25,15 +27,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from separation.audio import BaseReader, Reader, Writer, open_reader, require_disk
 from separation.audio.files import temporary_name
 from separation.datasets.names import match
+from separation.engine.latents import read_grid
 from separation.engine.options import RESIDUAL, Options
 from separation.engine.references import reference_side
 from separation.engine.run import run
+from separation.engine.stages import LATENTS
 from separation.errors import Cancelled, JobError, UnknownJob
 from separation.metrics import METRICS, Value, measure, windows
 from separation.metrics.bss_eval.scores import TAPS
@@ -54,8 +59,11 @@ QUIET_DB = 40.0
 """How far below its loudest second a source is out of hearing beside the others: `worst` looks for no faults there."""
 BLIND = ("estimate_db", "stem_similarity", "residual_db")
 BSS = ("bss_eval_v4.SDR", "bss_eval_v4.SIR", "bss_eval_v4.SAR")
+ENTROPY = "mask_entropy"
 REST = "everything else"
 """The source that stands for what no reference covers, where somebody has to interfere."""
+STRETCHES = 10
+"""Stretches that `worst_stretches` looks for at most."""
 
 _BOUND_DB = 200.0
 _REFERENCE = "reference-"
@@ -66,7 +74,7 @@ Estimates = Callable[[int, int], Tensor]
 def measure_stage(
     folder: Path,
     *,
-    permutation: bool = False,
+    permutation: bool | None = None,
     oracle: str | None = None,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -79,7 +87,7 @@ def measure_stage(
     Args:
         folder: of the stage, with its `stage.json`.
         permutation: the names of the sources mean nothing (`Spec.permutation_invariant`): one order for the whole stage, the
-            one with the greatest sum of SI-SDR, says which reference belongs to which.
+            one with the greatest sum of SI-SDR, says which reference belongs to which. None: as `stage.json` says.
         oracle: name such as ``oracle:irm2`` to measure beside the stems; ignored without references. Takes as much disk as the
             stems while it is measured.
         progress: gets the fraction done, 0 to 1.
@@ -101,6 +109,7 @@ def measure_stage(
     name = None if oracle is None else oracle_name(oracle)
     with ExitStack() as stack:
         stage = _Stage(folder, stack)
+        permutation = stage.permutation if permutation is None else permutation
         matched = stage.matched_by_name() if not permutation else {}
         passes = 1 + (4 + 3 * (name is not None) + permutation if stage.references else 0)
         book = _Book(stage, name and oracle, passes, progress, cancelled)
@@ -108,6 +117,7 @@ def measure_stage(
             matched = _assigned(stage, book)
         book.match(matched)
         _blind(stage, book)
+        _undecided(stage, book)
         if matched:
             truths = stage.truths(matched)
             _compare(stage, book, truths, stage.stems_of(truths), "estimate")
@@ -126,42 +136,72 @@ def read_record(folder: Path) -> Record | None:
     return record
 
 
+def stamp(folder: Path) -> int | None:
+    """What a record remembers of the stage it was made from; another one when the stage is made again or gets references.
+
+    None if the stage is not there.
+    """
+    try:
+        return (folder / "stage.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def is_current(folder: Path, record: Record | None) -> bool:
+    """Whether a record is of the stage as it is now, in a form that this version reads; it may still be growing."""
+    return record is not None and record["version"] == VERSION and record["stamp"] == stamp(folder)
+
+
 def worst(
     record: Record, source: str, metric: str, seconds: float = 5.0, *, of: str = "estimate"
 ) -> tuple[float, float] | None:
-    """The stretch in which a source fares worst by a metric: (start, stop) in seconds from the stage's start.
+    """The first of `worst_stretches`, None if there is none."""
+    return next(iter(worst_stretches(record, source, metric, seconds, of=of)), None)
 
-    The one with the worst mean over its windows. Left out are windows without a value, and those in which the source is too
-    quiet to matter: more than `QUIET_DB` below the loudest window of its reference, or of the stem where there is none. A
-    stretch counts if half of its windows are left; if there is none, the fullest do.
+
+def worst_stretches(
+    record: Record, source: str, metric: str, seconds: float = 5.0, *, of: str = "estimate"
+) -> list[tuple[float, float]]:
+    """The stretches in which a source fares worst by a metric: (start, stop) in seconds from the stage's start.
+
+    Worst first, by the mean over their windows; none shares a window with one before it. Left out are windows without a value,
+    and those in which the source is too quiet to matter: more than `QUIET_DB` below the loudest window of its reference, or of
+    the stem where there is none. A stretch counts if half of its windows are left; if there is none, the fullest do.
 
     Args:
         source: "" for metrics of all together.
-        seconds: length of the stretch; the whole stage if it is shorter.
+        seconds: length of a stretch; the whole stage if it is shorter.
 
     Returns:
-        None if no window is left.
+        At most `STRETCHES`; none if no window is left.
 
     Raises:
-        JobError: the record has no such series.
+        JobError: the record has no such series, or its values are neither good nor bad.
     """
+    asked = f"Find the worst seconds of {source or 'all'} by {metric}"
     found = _series(record, source, metric, of)
     if found is None:
         known = sorted({f"{s['source'] or 'all'}: {s['metric']} of the {s['of']}" for s in record["series"]})
-        raise JobError(f"Find the worst seconds of {source or 'all'} by {metric}", f"there is {known}", "Choose one")
+        raise JobError(asked, f"there is {', '.join(known) or 'nothing yet'}", "Choose one of these")
+    if METRICS[metric].direction == "neither":
+        raise JobError(asked, "it is a fact about the sound, neither good nor bad", "Choose another metric")
     values = np.array([np.nan if x is None else x for x in found["values"]], np.float64)
     values[_quiet(record, source, len(values))] = np.nan
     there = ~np.isnan(values)
     if not there.any():
-        return None
+        return []
     size = min(max(1, round(seconds / record["hop"])), len(values))
     badness = np.where(there, values if METRICS[metric].direction == "lower" else -values, 0.0)
     counts = np.convolve(there, np.ones(size), "valid")
-    sums = np.convolve(badness, np.ones(size), "valid")
-    enough = counts >= min(ceil(size / 2), counts.max())
-    first = int(np.argmax(np.where(enough, sums / np.maximum(counts, 1), -inf)))
-    start = first * record["hop"]
-    return start, min(record["duration"], start + size * record["hop"])
+    means = np.convolve(badness, np.ones(size), "valid") / np.maximum(counts, 1)
+    means[counts < min(ceil(size / 2), counts.max())] = -inf
+    stretches = []
+    while len(stretches) < STRETCHES and means.max() > -inf:
+        first = int(means.argmax())
+        means[max(0, first - size + 1) : first + size] = -inf
+        start = first * record["hop"]
+        stretches.append((start, min(record["duration"], start + size * record["hop"])))
+    return stretches
 
 
 class _Block(NamedTuple):
@@ -176,12 +216,15 @@ class _Stage:
     """The open tracks of a stage, and where its windows lie."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.stamp = stamp(folder)  # before anything else: what changes from now on makes the record stale
         try:
             described = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
             readers = {name: stack.enter_context(open_reader(folder / f"{name}.wav")) for name in described["tracks"]}
         except FileNotFoundError:
             raise _gone() from None
         self.folder = folder
+        self.permutation = bool(described.get("permutation_invariant"))
+        self.latents = bool(described.get("latents"))
         self.mixture = readers.pop("mixture")
         self.residual = readers.pop(RESIDUAL, None)
         self.references = {
@@ -263,6 +306,7 @@ class _Book:
             "missing": [],
             "oracle": oracle if stage.references else None,
             "taps": TAPS,
+            "stamp": stage.stamp,
             "complete": False,
             "fraction": 0.0,
             "series": [],
@@ -284,6 +328,11 @@ class _Book:
 
     def cancelled(self) -> bool:
         return self._cancelled is not None and self._cancelled()
+
+    def values(self, source: str, metric: str, of: str) -> list[float | None]:
+        """What is known so far of a series; empty if nothing is."""
+        series = _series(self._record, source, metric, of)
+        return [] if series is None else series["values"]
 
     def step(self, blocks: int) -> None:
         self._done += blocks
@@ -344,6 +393,30 @@ def _blind(stage: _Stage, book: _Book) -> None:
         book.add_values(values, "estimate", block.windows)
         level = measure({}, {"": mixture}, stage.sample_rate, metrics=("estimate_db",), window=seconds, hop=None)
         book.add_values(level, "mixture", block.windows)
+
+
+def _undecided(stage: _Stage, book: _Book) -> None:
+    """How undecided the masks were, from the picture that was kept of them: means weighted by energy, as `MaskEntropy` has it."""
+    if not stage.latents:
+        return
+    try:
+        grid = read_grid(stage.folder / LATENTS)
+    except JobError:  # damaged, or deleted under us: the other numbers do not need it
+        return
+    energy = (10 ** (grid.activations_db().astype(np.float64) / 10)).sum(0) * np.isfinite(grid.entropy)
+    edges = np.linspace(0, grid.duration, len(energy) + 1)
+    times = np.arange(stage.count + 1) * stage.window / stage.sample_rate
+
+    def total(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of each window, where a column counts with the part of it that lies inside."""
+        return np.diff(np.interp(times, edges, np.concatenate([[0.0], columns.cumsum()])))
+
+    weight, spread = total(energy), total(energy * np.nan_to_num(grid.entropy))
+    values = [float(s / w) if w > 0 else None for s, w in zip(spread, weight, strict=True)]
+    missing = "silent mixture" if len(grid.sources) > 1 else "one source only"
+    loud = [level is not None and missing == "silent mixture" for level in book.values("", "estimate_db", "mixture")]
+    why = ["" if x is not None else "undefined" if heard else missing for x, heard in zip(values, loud, strict=True)]
+    book.add("", ENTROPY, "estimate", values, why)
 
 
 def _compare(stage: _Stage, book: _Book, truths: Mapping[str, Reader], estimates: Estimates, of: str) -> None:

@@ -150,6 +150,7 @@ def write_stage(
             "null_db": _null_db(folder, sources, options, cancelled) if complete else None,
             "uncertain_boundaries": list(report.uncertain_boundaries),
             "latents": grid is not None,
+            "permutation_invariant": separator.spec.permutation_invariant,
         },
     )
     return replace(report, messages=(TOLD, *report.messages)) if told else report

@@ -1,18 +1,26 @@
 """Names -> ready separators. A name is a bundled model, a folder, or ``owner/name[@revision]`` on the Hub.
 
-`resolve` tells which, `describe` reads the card, `fetch_size` says how many bytes a download would take, `load` gives
-the separator, `save` writes a folder that all of these understand. Weights are safetensors only, architectures those
-of `separation.models`; nothing that could run a stranger's code is ever opened.
+`resolve` tells which, `describe` reads the card, `fetch_size` says how many bytes a download would take, `survey` what a
+repository holds and whether it would be refused, `load` gives the separator, `save` writes a folder that all of these
+understand. `installed` lists what was fetched, `remove` deletes it. Weights are safetensors only, architectures those of
+`separation.models`; nothing that could run a stranger's code is ever opened.
 """
 
 from pathlib import Path
 
 import torch
 
+from separation.errors import UnknownModel
+from separation.hub.cache import Installed as Installed
+from separation.hub.cache import installed as installed
+from separation.hub.cache import remove as remove
 from separation.hub.card import Card as Card
 from separation.hub.card import Origin as Origin
 from separation.hub.card import Score as Score
 from separation.hub.card import Training as Training
+from separation.hub.curves import Curve as Curve
+from separation.hub.curves import LearningCurves as LearningCurves
+from separation.hub.curves import read_curves as read_curves
 from separation.hub.folder import Loaded as Loaded
 from separation.hub.folder import load_folder, read_card
 from separation.hub.folder import save as save
@@ -20,6 +28,7 @@ from separation.hub.names import Name as Name
 from separation.hub.names import bundled_folders
 from separation.hub.names import resolve as resolve
 from separation.hub.remote import MAX_BYTES, Progress, Repository
+from separation.hub.remote import Survey as Survey
 
 
 def load(
@@ -74,6 +83,19 @@ def fetch_size(name: str | Path, *, cache_dir: Path | None = None) -> int:
     """
     found = resolve(name)
     return _repository(found, cache_dir).missing_bytes() if found.kind == "hub" else 0
+
+
+def survey(name: str, *, cache_dir: Path | None = None, max_bytes: int = MAX_BYTES) -> Survey:
+    """What a repository of the Hub holds, what of it would be fetched, and why it would be refused if so.
+
+    Raises:
+        UnknownModel: not of the form ``owner/name`` or ``owner/name@revision``.
+        HubError: missing, private, gated, or out of reach and not in the cache.
+    """
+    found = resolve(name)
+    if found.kind != "hub":
+        raise UnknownModel(f"Look for {name} on the Hub", "it is a model of this machine", "Open it by this name")
+    return _repository(found, cache_dir).survey(max_bytes)
 
 
 def bundled() -> list[Card]:

@@ -1,4 +1,4 @@
-"""A model folder on disk: `config.json`, `model.safetensors`, `README.md`. The same layout as a Hub repository.
+"""A model folder on disk: `config.json`, `model.safetensors`, `README.md`, perhaps `training.json`; like a Hub repository.
 
 Loading is strict: every tensor must be there, of the right shape, finite, and nothing left over, and the file must be
 the one that the card describes (SHA-256). Only safetensors is read: the other formats of the field are pickles, and a
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from separation.errors import ConfigError, DeviceError, ShapeError, UnknownModel, WeightsError
 from separation.hub import readme
 from separation.hub.card import CONFIG, FORMAT, README, WEIGHTS, Card, Origin, parse
+from separation.hub.curves import TRAINING, LearningCurves
 from separation.models import Separator, build
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -89,13 +90,16 @@ def load_folder(card: Card, device: str | torch.device = "cpu") -> Loaded:
     return separator
 
 
-def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: Any) -> Card:
+def save(
+    folder: Path | str, model: nn.Module, *, architecture: str, curves: LearningCurves | None = None, **fields: Any
+) -> Card:
     """Write a model folder, all or nothing: it is read back before it takes its name.
 
     Args:
         folder: new, empty, or an earlier model folder, which is replaced; its last part is the default for ``name``.
         model: has ``spec`` and ``arguments``.
         architecture: its name in ``separation.models.ARCHITECTURES``.
+        curves: how training went, for the figure on the card; None writes no ``training.json``.
         **fields: the rest of the card: title, summary, task, licence, citation, authors, trained_on, scores,
             weaknesses, training. The format, sources, sample rate and everything about the weights come from the model.
 
@@ -104,7 +108,11 @@ def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: A
         WeightsError: the weights are not finite, or would not load again.
     """
     folder = Path(folder).absolute()
-    others = sorted({path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, README}) if folder.is_dir() else []
+    others = (
+        sorted({path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, README, TRAINING})
+        if folder.is_dir()
+        else []
+    )
     if others:
         raise ConfigError(
             f"Save a model as {folder}", f"the folder also holds {_some(others)}", "Choose an empty folder"
@@ -113,6 +121,8 @@ def save(folder: Path | str, model: nn.Module, *, architecture: str, **fields: A
     staging.mkdir(parents=True)
     try:
         card = _write(staging, model, {"architecture": architecture, "name": folder.name, **fields})
+        if curves is not None:
+            (staging / TRAINING).write_text(curves.model_dump_json() + "\n", encoding="utf-8")
         load_folder(read_card(Origin(card.name, staging)))
         _swap(staging, folder)
     finally:

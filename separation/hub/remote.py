@@ -12,10 +12,10 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -33,14 +33,18 @@ from huggingface_hub.errors import (
 from separation.audio import require_disk
 from separation.errors import ConfigError, DiskFull, HubError, SeparationError, WeightsError
 from separation.hub.card import CONFIG, README, WEIGHTS, Card, Origin
-from separation.hub.folder import CONFIG_LIMIT, read_card, require_weights, sha256
+from separation.hub.curves import LIMIT as CURVES_LIMIT
+from separation.hub.curves import TRAINING
+from separation.hub.folder import CONFIG_LIMIT, PICKLES, read_card, require_weights, sha256
 
 Progress = Callable[[int, int], None]
 """Called with (bytes fetched, bytes in total); first with (0, total), before anything is fetched."""
 
-ALLOWED = (CONFIG, README, WEIGHTS)
+ALLOWED = (CONFIG, README, TRAINING, WEIGHTS)
 MAX_BYTES = 2_000_000_000
-README_LIMIT = 1_000_000  # bytes; a longer one is left where it is, nothing needs it
+NOT_NEEDED = {README: 1_000_000, TRAINING: CURVES_LIMIT}
+"""Bytes up to which a file is fetched that nothing depends on; a larger one is left where it is."""
+CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".js", ".ipynb", ".jar", ".exe")
 TIMEOUT = 10.0  # seconds until the Hub counts as out of reach
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -53,6 +57,26 @@ class Listing:
     commit: str
     sizes: dict[str, int]
     sha256: dict[str, str]
+
+
+Verdict = Literal["taken", "too large", "pickle", "code", "not needed"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a repository before anything but its config.json is fetched.
+
+    Args:
+        card: None where there is no readable one.
+        files: name, bytes and what happens to it: fetched, or left where it is and why. Empty where a copy stands in.
+        missing: bytes that `Repository.fetch` would download; 0 for what is here already.
+        refusal: why it is not fetched; None if it may be.
+    """
+
+    card: Card | None
+    files: tuple[tuple[str, int, Verdict], ...]
+    missing: int
+    refusal: SeparationError | None
 
 
 class _Unreachable(HubError):
@@ -94,8 +118,7 @@ class Repository:
             listing = self._look_up()
         except _Unreachable as error:
             card = self._stand_in(error, weights)
-            note = f"{error.found}; the copy fetched earlier is used (commit {card.origin.folder.name[:12]})"
-            return self._verified(card, weights, notes=(note[0].upper() + note[1:],))
+            return self._verified(card, weights, notes=(_noted(error, card),))
         return self._fetch(listing, weights, progress, max_bytes)
 
     def missing_bytes(self) -> int:
@@ -110,6 +133,29 @@ class Repository:
             self._stand_in(error, weights=True)
             return 0
         return sum(listing.sizes[file] for file in self._wanted(listing, ALLOWED))
+
+    def survey(self, max_bytes: int = MAX_BYTES) -> Survey:
+        """Look at a repository: its card, its files, and whether it would be fetched. One look-up, and config.json.
+
+        Raises:
+            HubError: missing, private, gated, or out of reach with nothing in the cache.
+            DiskFull: not even config.json fits.
+        """
+        try:
+            listing = self._look_up()
+        except _Unreachable as error:
+            card = self._stand_in(error, weights=True)
+            return Survey(card.with_origin(replace(card.origin, notes=(_noted(error, card),))), (), 0, None)
+        files = tuple((file, size, _verdict(file, size)) for file, size in sorted(listing.sizes.items()))
+        missing = sum(listing.sizes[file] for file in self._wanted(listing, ALLOWED))
+        found: Card | None = None
+        try:
+            found = self._fetch(listing, False, None, max_bytes)
+            if found.weights is not None:
+                self._require(listing, found, max_bytes)
+        except (ConfigError, WeightsError, HubError, DiskFull) as error:
+            return Survey(found, files, missing, error)
+        return Survey(found, files, missing, None)
 
     @property
     def _asked(self) -> str:
@@ -146,9 +192,19 @@ class Repository:
             if self._cached(CONFIG, self.revision) is None:
                 self._remember(listing.commit)
             return card
+        wanted = self._require(listing, card, max_bytes)
+        bar = _bar(progress, sum(listing.sizes[file] for file in wanted))
+        for file in wanted:
+            self._download(file, listing.commit, bar)
+        card = self._verified(card, weights)
+        self._remember(listing.commit)
+        return card
+
+    def _require(self, listing: Listing, card: Card, max_bytes: int) -> list[str]:
+        """The files that the weights take to be fetched, unless something speaks against it."""
         require_weights(self._asked, listing.sizes)
         self._agree(listing, card)
-        wanted = self._wanted(listing, (README, WEIGHTS))
+        wanted = self._wanted(listing, (README, TRAINING, WEIGHTS))
         total = sum(listing.sizes[file] for file in wanted)
         if total > max_bytes:
             raise HubError(
@@ -157,12 +213,7 @@ class Repository:
                 "Choose a smaller model, or raise the limit (max_bytes) if the disk and memory can hold it",
             )
         self._require_disk(total)
-        bar = _bar(progress, total)
-        for file in wanted:
-            self._download(file, listing.commit, bar)
-        card = self._verified(card, weights)
-        self._remember(listing.commit)
-        return card
+        return wanted
 
     def _wanted(self, listing: Listing, files: tuple[str, ...]) -> list[str]:
         """Those of `files` that are there, not in the cache, and worth fetching."""
@@ -171,7 +222,7 @@ class Repository:
             for file in files
             if file in listing.sizes
             and self._cached(file, listing.commit) is None
-            and not (file == README and listing.sizes[file] > README_LIMIT)
+            and listing.sizes[file] <= NOT_NEEDED.get(file, listing.sizes[file])
         ]
 
     def _remember(self, commit: str) -> None:
@@ -286,6 +337,20 @@ def _bar(progress: Progress | None, total: int) -> type:
         def close(self) -> None: ...
 
     return Bar
+
+
+def _verdict(file: str, size: int) -> Verdict:
+    """What happens to a file of a repository."""
+    if file in ALLOWED:
+        return "taken" if size <= NOT_NEEDED.get(file, size) else "too large"
+    if file.lower().endswith(PICKLES):
+        return "pickle"
+    return "code" if file.lower().endswith(CODE) else "not needed"
+
+
+def _noted(error: SeparationError, card: Card) -> str:
+    note = f"{error.found}; the copy fetched earlier is used (commit {card.origin.folder.name[:12]})"
+    return note[0].upper() + note[1:]
 
 
 def _delete(path: Path) -> None:

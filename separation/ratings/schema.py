@@ -3,7 +3,7 @@
 Types are the plain ones that SQLite and PostgreSQL share; JSON is text, so that what was stored is what was sent.
 """
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 METADATA = MetaData(
     naming_convention={
@@ -22,7 +22,9 @@ TRIALS = Table(
     Column("kind", String(32), nullable=False),
     Column("made", Float, nullable=False),
     Column("served", Text, nullable=False),
+    Column("subject", String(64)),  # the same for all trials of one thing, such as the hash of a job's id
     Index(None, "listener"),
+    Index(None, "subject"),
 )
 
 CLIPS = Table(  # which audio a trial refers to; the audio itself lies in a `ClipStore`
@@ -31,6 +33,7 @@ CLIPS = Table(  # which audio a trial refers to; the audio itself lies in a `Cli
     Column("trial", String(64), ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
     Column("role", String(200), primary_key=True),
     Column("clip", String(64), nullable=False),
+    Column("kept", Boolean, nullable=False),  # whether this trial's listener lets the audio be kept
     Index(None, "clip"),
 )
 
@@ -42,6 +45,7 @@ EVENTS = Table(
     Column("trial", String(64), ForeignKey("trials.id", ondelete="CASCADE"), nullable=False),
     Column("made", BigInteger, nullable=False),
     Column("received", Float, nullable=False),
+    Column("kind", String(32), nullable=False),  # that of the payload
     Column("payload", Text, nullable=False),
     Index(None, "trial", "id", unique=True),
 )

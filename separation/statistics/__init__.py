@@ -2,12 +2,16 @@
 
 intervals  the bootstrap
 paired     two models on the same tracks, and many such pairs
+agreement  whether several people say the same of the same thing
 """
 
+from separation.statistics.agreement import Alpha as Alpha
+from separation.statistics.agreement import ordinal_alpha as ordinal_alpha
 from separation.statistics.intervals import Interval as Interval
 from separation.statistics.intervals import MedianInterval as MedianInterval
 from separation.statistics.intervals import bootstrap_median as bootstrap_median
 from separation.statistics.intervals import cluster_bootstrap as cluster_bootstrap
+from separation.statistics.intervals import crossed_bootstrap as crossed_bootstrap
 from separation.statistics.paired import FEWEST as FEWEST
 from separation.statistics.paired import Paired as Paired
 from separation.statistics.paired import PairedAnswers as PairedAnswers

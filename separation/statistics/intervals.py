@@ -65,6 +65,47 @@ def cluster_bootstrap(
     return Interval(mean, *_percentiles(means, confidence))
 
 
+def crossed_bootstrap(
+    values: Sequence[float],
+    judges: Sequence[str],
+    things: Sequence[str],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The mean of `values` with an interval over those who judged and over what they judged, both at once.
+
+    Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2), 2007: judges and things are drawn apart, and a value
+    counts as often as its judge times its thing. That is the safe side: the interval is never narrower than that over either
+    one. Where there is one judge, or one thing, only the other is drawn; with one of each the interval is NaN.
+
+    Raises:
+        ValueError: as `cluster_bootstrap`.
+
+    >>> crossed_bootstrap([1.0, 3.0], ["a", "b"], ["x", "y"]).mean
+    2.0
+    """
+    if not values or not len(values) == len(judges) == len(things) or not np.isfinite(values).all():
+        raise ValueError(f"{len(values)} values of {len(judges)} judges and {len(things)} things: as many, all finite")
+    number = np.asarray(values, np.float64)
+    (names_a, a), (names_b, b) = (np.unique(np.asarray(names), return_inverse=True) for names in (judges, things))
+    mean = float(number.mean())
+    if max(len(names_a), len(names_b)) < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    means: list[float] = []
+    while len(means) < DRAWS:
+        weight = _drawn(rng, len(names_a))[a] * _drawn(rng, len(names_b))[b]
+        if weight.sum():  # a draw may miss every pair of a sparse table
+            means.append(float(weight @ number / weight.sum()))
+    return Interval(mean, *_percentiles(np.asarray(means), confidence))
+
+
+def _drawn(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """How often each of `count` is drawn in `count` draws with replacement; a single one always once."""
+    return np.bincount(rng.integers(count, size=count), minlength=count)
+
+
 def bootstrap_median(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> MedianInterval:
     """The median of `values` with a bootstrap interval over them, for one number a track.
 

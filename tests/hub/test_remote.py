@@ -352,4 +352,4 @@ def test_a_bad_name_never_reaches_the_network(fake: FakeHub, cache: Path) -> Non
 
 
 def test_the_allow_list_is_the_model_folder() -> None:
-    assert remote.ALLOWED == ("config.json", "README.md", "model.safetensors")
+    assert remote.ALLOWED == ("config.json", "README.md", "training.json", "model.safetensors")
