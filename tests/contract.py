@@ -37,6 +37,13 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
             "basis": 12, "kernel": 16, "bottleneck": 6, "hidden": 10, "blocks": 2, "repeats": 2, "denoiser": False,
         },
     },
+    "interleaved": {
+        "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [4, 8], "groups": 2},
+        "some": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "channels": [4, 8], "groups": 2, "narrow": 2,
+            "sources": ["guitar", "vocals"], "known": ["vocals", "drums", "guitar"], "segment": 4.0, "context": 0.5,
+        },
+    },
     "learned_transform": {
         "softmax": {"basis": 12, "kernel": 11},
         "ratio": {"basis": 12, "kernel": 21, "oracle": "ratio", "decoders": "shared", "sources": ["a", "b", "c"]},

@@ -11,6 +11,7 @@ from torch import nn
 from separation.errors import ConfigError, ShapeError
 from separation.models.conv_tasnet import ConvTasNet
 from separation.models.htmd_net import HTMDNet
+from separation.models.interleaved import SharedEncoder
 from separation.models.oracles import ORACLES as ORACLES
 from separation.models.oracles import build_oracle as build_oracle
 from separation.models.oracles import oracle_name as oracle_name
@@ -24,6 +25,7 @@ from separation.models.wave_u_net import WaveUNet
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     "conv_tasnet": ConvTasNet,
     "htmd_net": HTMDNet,
+    "interleaved": SharedEncoder,
     "learned_transform": LearnedTransform,
     "two_step": TwoStep,
     "unet": UNet,

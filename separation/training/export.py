@@ -1,4 +1,4 @@
-"""A finished run -> a model folder: the best averaged weights, what they were trained on, and what they are bad at.
+"""A finished run -> a model folder: the best averaged weights, how they came about, and what they are bad at.
 
 Scores are not written here: they come from `python -m benchmarks.results`, which measures and then writes them.
 """
@@ -10,7 +10,7 @@ from typing import Any, cast
 from safetensors.torch import load_file
 
 from separation.errors import DataError
-from separation.hub import Card, save
+from separation.hub import Card, Curve, LearningCurves, save
 from separation.models import build
 
 CARDS: dict[str, dict[str, Any]] = {
@@ -90,12 +90,45 @@ def export(run: Path, output: Path) -> Card:
         name=recipe["name"],
         scores=(),
         training=training,
+        curves=learning_curves(run),
         **CARDS[recipe["name"]],
     )
 
 
+def learning_curves(run: Path) -> LearningCurves | None:
+    """The curves of a run, up to where its best weights were taken and beyond; None before the first validation."""
+    log = _log(run)
+    losses = [entry for entry in log if entry.get("event") == "train"]
+    checks = [entry for entry in log if entry.get("event") == "validate" and entry["si_sdr_gain_db"] is not None]
+    if not losses or not checks:
+        return None
+    best = max(checks, key=lambda entry: float(entry["si_sdr_gain_db"]))
+    validation = Curve(
+        name="SI-SDR gain",
+        unit="dB",
+        steps=tuple(entry["step"] for entry in checks),
+        values=tuple(round(entry["si_sdr_gain_db"], 4) for entry in checks),
+        errors=tuple(_rounded(entry.get("standard_error")) for entry in checks),
+    )
+    loss = Curve(
+        name="loss",
+        unit="",
+        steps=tuple(entry["step"] for entry in losses),
+        values=tuple(_rounded(entry["loss"]) for entry in losses),
+    )
+    return LearningCurves(loss=loss, validation=validation, step=best["step"])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
 def _seconds_of_audio(run: Path, recipe: dict[str, Any]) -> float:
     """Audio seen up to the last line of the log, the same audio counted as often as it was seen."""
-    lines = (run / "log.jsonl").read_text().splitlines()
-    step = json.loads(lines[-1])["step"] if lines else 0
+    log = _log(run)
+    step = log[-1]["step"] if log else 0
     return float(step * recipe["batch"] * recipe["length"] / recipe["arguments"]["sample_rate"])
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]

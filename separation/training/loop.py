@@ -1,7 +1,7 @@
 """The training loop, on `accelerate`: resumable, averaged, logged.
 
 A run is a folder: ``recipe.json``, ``log.jsonl`` (a line a report), ``state.pt`` (everything needed to go on) and
-``best.safetensors`` (averaged weights, best by validation) with ``gains.json`` (their outputs' levels, see `levels`).
+``best.safetensors`` (averaged weights, best by validation), for a model with gains with ``gains.json`` (see `levels`).
 Killing it at any moment loses at most the steps since the last state; on the CPU going on gives the same weights as never
 having stopped.
 """
@@ -26,9 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 from separation.errors import DataError
 from separation.models import build
 from separation.training import losses, objectives
+from separation.training.data import DATA
 from separation.training.levels import fit_gains
 from separation.training.mixing import Mixer
-from separation.training.recipes import DATA, Recipe
+from separation.training.recipe import Recipe
 
 REPORT_EVERY = 50  # steps
 VALIDATION_SEED = 20_000_000  # far from any training seed
@@ -81,15 +82,16 @@ def train(
     """
     paths = Paths(output)
     _claim(paths, recipe)
-    training, validation = DATA[recipe.data](recipe, data, output.parent / "cache")
-    outputs = recipe.arguments.get("sources", training.sources)
-    if list(training.sources) != list(outputs):
+    sides = DATA[recipe.data](recipe, data, output.parent / "cache")
+    known = sides.train.sources
+    outputs = recipe.arguments.get("sources", known)
+    if not set(outputs) <= set(known):
         raise DataError(
             f"Train {recipe.name}",
-            f"the mixtures are made of {', '.join(training.sources)}, the model gives {', '.join(outputs)}",
-            "Name the model's sources as the mixer does, in the same order",
+            f"the mixtures are made of {', '.join(known)}, the model gives {', '.join(outputs)}",
+            "Name the model's sources as the mixer does",
         )
-    return Run(recipe, training, validation, paths, device=device, initial=initial, report=report).go()
+    return Run(recipe, sides.train, sides.validation, paths, device=device, initial=initial, report=report).go()
 
 
 class Run:
@@ -122,6 +124,9 @@ class Run:
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
         self.step, self.best, self.seconds = 0, -np.inf, 0.0
         pit = _permutation_invariant(model)
+        outputs = recipe.arguments.get("sources", training.sources)
+        self.outputs = [training.sources.index(name) for name in outputs]
+        """Which of the mixer's sources the model gives; the others are in the mixture only."""
         self.objective = objectives.build(recipe.objective, recipe.losses, recipe.intermediate, pit=pit)
         if paths.state.exists():
             self._resume()
@@ -160,9 +165,9 @@ class Run:
             group["lr"] = self._rate()
         self.model.train()
         buffers = [buffer.clone() for buffer in self.model.buffers()]
-        references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
+        references, mixture = stems[:, self.outputs].unsqueeze(2), stems.sum(1, keepdim=True)
         with self._autocast():
-            loss = self.objective(self.model, references, mixture)
+            loss = self.objective(self.model, references, mixture, self.step)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         finite = bool(torch.isfinite(torch.as_tensor(norm)))
@@ -204,7 +209,7 @@ class Run:
         loss = losses.build({"si_sdr": 1.0}, pit=_permutation_invariant(self.average))
         for i in range(self.recipe.validation_examples):
             stems = torch.from_numpy(self.validation.example(VALIDATION_SEED, 0, i)[None]).to(self.accelerator.device)
-            references, mixture = stems.unsqueeze(2), stems.sum(1, keepdim=True)
+            references, mixture = stems[:, self.outputs].unsqueeze(2), stems.sum(1, keepdim=True)
             estimates = objectives.estimates(self.average, mixture, references)
             untouched = mixture.unsqueeze(1).expand_as(references)
             scores.append(float(loss(references, untouched, mixture) - loss(references, estimates, mixture)))
@@ -212,7 +217,8 @@ class Run:
         if score > self.best:
             self.best = score
             _write_weights(self.average, self.paths.best)
-            self._write_gains()
+            if "gains" in self.average.arguments:
+                self._write_gains()
         error = float(np.std(scores) / np.sqrt(len(scores)))
         self._log(event="validate", si_sdr_gain_db=score, standard_error=error, best=self.best)
 

@@ -19,6 +19,7 @@ from separation.training.pools import Audio, Pool
 
 SPEEDS = tuple(Fraction(f) for f in ("4/5", "5/6", "7/8", "9/10", "15/16", "16/15", "10/9", "8/7", "6/5", "5/4"))
 QUIET = 1e-4  # root mean square below which a crop is not worth scaling
+SOUND = "sound"
 LEVEL_JITTER_DB = 3.0  # the engine normalises whole files, training normalises segments
 
 
@@ -113,6 +114,8 @@ class SpeakerMixer:
         speech: speakers (stem ``speech``, label ``voice``: high, low, or empty where it is not known).
         length: samples of an example.
         high_low: share of pairs made of one high and one low voice; the rest are any two speakers.
+        level_db: the second is louder or quieter by up to this.
+        speed: share of the recordings that are played faster or slower.
     """
 
     speech: Pool
@@ -120,6 +123,7 @@ class SpeakerMixer:
     sources: tuple[str, ...] = ("speaker 1", "speaker 2")
     high_low: float = 0.6
     level_db: float = 5.0
+    speed: float = 0.5
 
     def __post_init__(self) -> None:
         if len(self.speech.groups) < 2:
@@ -135,13 +139,84 @@ class SpeakerMixer:
         if rng.random() < self.high_low:
             others = [s for s in others if self._voices[s] != self._voices[first]] or others
         second = others[int(rng.integers(len(others)))]
-        voices = [draw(self.speech, "speech", rng, self.length, speed=0.5, group=g) for g in (first, second)]
-        level_db = rng.uniform(-self.level_db, self.level_db)
-        return normalise(np.stack([_level(voices[0]), _level(voices[1]) * np.float32(10 ** (level_db / 20))]), rng)
+        voices = [draw(self.speech, "speech", rng, self.length, speed=self.speed, group=g) for g in (first, second)]
+        return normalise(_balanced([_level(voice) for voice in voices], rng, self.level_db), rng)
 
     @cached_property
     def _voices(self) -> Mapping[str, str]:
         return {group: self.speech.labels[members[0]].get("voice", "") for group, members in self.speech.groups.items()}
+
+
+@dataclass(frozen=True)
+class OverMixer:
+    """One kind of sound over another, such as speech over music.
+
+    Args:
+        first, second: pools of the one stem ``sound`` each.
+        length: samples of an example.
+        sources: what the two are called.
+    """
+
+    first: Pool
+    second: Pool
+    length: int
+    sources: tuple[str, ...]
+    level_db: float = 5.0
+    speed: float = 0.4
+
+    def example(self, seed: int, step: int, index: int) -> Audio:
+        rng = np.random.default_rng([seed, step, index])
+        sounds = [_level(draw(pool, SOUND, rng, self.length, speed=self.speed)) for pool in (self.first, self.second)]
+        return normalise(_balanced(sounds, rng, self.level_db), rng)
+
+
+@dataclass(frozen=True)
+class SoundMixer:
+    """Two sounds of different classes, in any order.
+
+    Args:
+        sounds: a pool of the stem ``sound`` whose groups are the classes.
+        length: samples of an example.
+    """
+
+    sounds: Pool
+    length: int
+    sources: tuple[str, ...] = ("sound 1", "sound 2")
+    level_db: float = 5.0
+    speed: float = 0.4
+
+    def __post_init__(self) -> None:
+        if len(self.sounds.groups) < 2:
+            found = f"{len(self.sounds.groups)} in the data"
+            raise DataError("Mix sounds of two classes", found, "Add recordings of another class")
+
+    def example(self, seed: int, step: int, index: int) -> Audio:
+        rng = np.random.default_rng([seed, step, index])
+        classes = list(self.sounds.groups)
+        pair = [classes[int(i)] for i in rng.permutation(len(classes))[:2]]
+        sounds = [_level(draw(self.sounds, SOUND, rng, self.length, speed=self.speed, group=name)) for name in pair]
+        return normalise(_balanced(sounds, rng, self.level_db), rng)
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Data bases in turn: step n draws from number n mod their count, whose source n mod S alone is looked at.
+
+    What `objectives.Magnitudes` needs when it is interleaved: each data base need only know one source.
+    """
+
+    mixers: tuple[Mixer, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.mixers[0].sources
+
+    @property
+    def length(self) -> int:
+        return self.mixers[0].length
+
+    def example(self, seed: int, step: int, index: int) -> Audio:
+        return self.mixers[step % len(self.mixers)].example(seed, step, index)
 
 
 def draw(
@@ -167,6 +242,11 @@ def normalise(stems: Audio, rng: np.random.Generator) -> Audio:
     """Bring the mixture to unit deviation, then jitter its level. ``[S, T]`` -> ``[S, T]``."""
     deviation = max(float(stems.sum(0).std()), QUIET)
     return (stems * np.float32(10 ** (rng.normal(0, LEVEL_JITTER_DB) / 20) / deviation)).astype(np.float32)
+
+
+def _balanced(sounds: list[Audio], rng: np.random.Generator, most_db: float) -> Audio:
+    """``[2, T]``, the second louder or quieter than the first by up to `most_db`."""
+    return np.stack([sounds[0], sounds[1] * np.float32(10 ** (rng.uniform(-most_db, most_db) / 20))])
 
 
 def _level(x: Audio) -> Audio:

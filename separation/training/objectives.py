@@ -2,7 +2,7 @@
 
 An objective runs the model on one batch and gives one number to minimise. Most models are trained on their estimates; a
 model that needs the true sources (an oracle in a learned space) is handed them; HTMD-Net may be corrected at its intermediate
-output too; the second of the two steps never leaves the latent space.
+output too; the second of the two steps never leaves the latent space; decoders that share an encoder learn in turn.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +16,13 @@ from separation.training import losses
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 NEEDED = "references"
+KINDS = ("estimates", "latent", "magnitudes", "interleaved")
 
 
 class Objective(Protocol):
-    """``references [B, S, C, T]``, ``mixture [B, C, T]`` -> a scalar."""
+    """``references [B, S, C, T]``, ``mixture [B, C, T]``, and which step of the run this is -> a scalar."""
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor: ...
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor: ...
 
 
 def estimates(model: Any, mixture: Tensor, references: Tensor) -> Tensor:
@@ -35,8 +36,8 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
     """The objective of a recipe.
 
     Args:
-        kind: "estimates" or "latent".
-        terms: weights of the losses (`losses.LOSSES`); for "latent" none, there is one.
+        kind: one of `KINDS`.
+        terms: weights of the losses (`losses.LOSSES`), for "estimates" only: the others have one of their own.
         intermediate: weights of losses at the model's intermediate output (deep supervision), or none.
         pit: the order of the sources is open.
 
@@ -44,10 +45,10 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
         DataError: the kind is unknown, or the combination makes no sense.
     """
     problem = None
-    if kind not in ("estimates", "latent"):
-        problem = f"there is no objective {kind!r}; use estimates or latent"
-    elif kind == "latent" and (terms or intermediate):
-        problem = "the latent objective has one loss of its own, but others are named too"
+    if kind not in KINDS:
+        problem = f"there is no objective {kind!r}; use one of {', '.join(KINDS)}"
+    elif kind != "estimates" and (terms or intermediate):
+        problem = f"the objective {kind!r} has one loss of its own, but others are named too"
     elif kind == "estimates" and not (terms or intermediate):
         problem = "no loss is named"
     elif intermediate and pit:
@@ -56,6 +57,8 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
         raise DataError("Choose what to train on", problem, "Correct the recipe's objective and losses")
     if kind == "latent":
         return Latent(pit)
+    if kind != "estimates":
+        return Magnitudes(interleaved=kind == "interleaved")
     return Estimates(
         losses.build(dict(terms), pit=pit), losses.build(dict(intermediate), pit=False), bool(intermediate)
     )
@@ -71,7 +74,7 @@ class Estimates:
     def __init__(self, final: Loss, intermediate: Loss, supervised: bool) -> None:
         self._final, self._intermediate, self._supervised = final, intermediate, supervised
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor:
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
         if not self._supervised:
             return self._final(references, estimates(model, mixture, references).float(), mixture)
         masked, final = (output.unsqueeze(1).float() for output in model.probe(mixture))
@@ -85,9 +88,33 @@ class Latent:
     def __init__(self, pit: bool) -> None:
         self._loss = losses.permutation_invariant(losses.latent_si_sdr) if pit else losses.latent_si_sdr
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor) -> Tensor:
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
         with torch.no_grad():
             z = model.encode(mixture)
             targets = model.targets(references, z)
         latents = model.masks(z) * z.unsqueeze(1)
         return self._loss(targets.flatten(2), latents.float().flatten(2), z.flatten(1)).mean()
+
+
+class Magnitudes:
+    """Mean absolute difference of magnitudes a source, ``|| |s_j| - m_j |x| ||_1``, summed over the sources that learn.
+
+    Interleaved (Doire and Okubadejo, arXiv 1908.05182): at step n the one source n mod S learns, so that the truth of the
+    others is never looked at, and their decoders get no gradient. AdamW keeps its moments and its count of steps a parameter,
+    and leaves alone what has no gradient: it is one optimiser a decoder, and one for the encoder. Otherwise all sources learn
+    at once (the paper's simultaneous baseline; with one source, the independent one).
+    """
+
+    def __init__(self, *, interleaved: bool) -> None:
+        self._interleaved = interleaved
+
+    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
+        sources = model.spec.sources
+        learning = [step % len(sources)] if self._interleaved else list(range(len(sources)))
+        z = model.encode(mixture)
+        masks = model.masks_of([sources[i] for i in learning], z)
+        truth = model.encode(references[:, learning].flatten(1, 2)).abs()
+        estimate = masks * z.abs().unsqueeze(1)
+        error = (truth.reshape(estimate.shape) - estimate).abs()
+        total: Tensor = error.mean((0, 2, 3, 4)).sum()
+        return total

@@ -92,3 +92,22 @@ def _decode(path: Path, sample_rate: int, cache: Path) -> NDArray[np.int16]:
     np.save(unfinished, audio)
     unfinished.rename(kept)
     return audio
+
+
+def one_stem(pools: Sequence[tuple[Pool, str]], name: str, groups: Sequence[str] | None = None) -> Pool:
+    """One pool of the one stem `name` from a stem of each of several pools.
+
+    Args:
+        pools: each with the stem that is taken from it.
+        groups: one for each pool, in which all of its recordings are; None keeps theirs.
+    """
+    recordings: list[NDArray[np.int16]] = []
+    labels: list[dict[str, str]] = []
+    joined: dict[str, list[int]] = {}
+    for number, (pool, stem) in enumerate(pools):
+        for group, members in pool.groups.items():
+            place = joined.setdefault(group if groups is None else groups[number], [])
+            place.extend(len(recordings) + member for member in members)
+        recordings.extend(pool.stems[stem])
+        labels.extend(pool.labels)
+    return Pool({name: recordings}, joined, labels)

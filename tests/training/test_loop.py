@@ -19,6 +19,7 @@ from separation.errors import DataError
 from separation.models import ARCHITECTURES, build
 from separation.models.protocol import Spec
 from separation.training import Recipe, loop, recipes, train
+from separation.training.data import DATA, Sides
 from separation.training.loop import Paths
 from separation.training.pools import load_pool
 from tests.datasets.tiny_corpora import make_all, wav
@@ -286,7 +287,7 @@ def test_the_rate_warms_up_stays_and_decays_to_zero(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(recipes.DATA, "tiny", lambda recipe, folder, cache: (LowAndHigh(), LowAndHigh()))
+    monkeypatch.setitem(DATA, "tiny", lambda recipe, folder, cache: Sides(LowAndHigh(), LowAndHigh(), {}))
 
 
 @pytest.mark.usefixtures("tiny_data")
@@ -294,7 +295,7 @@ def test_a_run_folder_says_what_made_it(tmp_path: Path) -> None:
     best = train(UNET, tmp_path, tmp_path / "run", device="cpu")
     assert best == tmp_path / "run" / "best.safetensors"
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "recipe.json", "log.jsonl", "state.pt", "best.safetensors", "gains.json"
+        "recipe.json", "log.jsonl", "state.pt", "best.safetensors"
     }  # fmt: skip
     record = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert Recipe(**record["recipe"]) == UNET
@@ -336,7 +337,7 @@ def test_broken_data_is_named_file_by_file_before_anything_is_trained(
     def read(recipe: Recipe, folder: Path, cache: Path) -> Any:
         return load_pool(tracks, sample_rate=8000, group="speaker", cache=cache)
 
-    monkeypatch.setitem(recipes.DATA, "tiny", read)
+    monkeypatch.setitem(DATA, "tiny", read)
     with pytest.raises(DataError) as failure:
         train(UNET, tmp_path, tmp_path / "run", device="cpu")
     assert all(str(tmp_path / f"{i}.wav") in failure.value.found for i in (1, 2))

@@ -11,6 +11,7 @@ import pytest
 from separation.errors import DataError
 from separation.models import build
 from separation.training import RECIPES, Recipe, losses, recipes
+from separation.training.data import DATA, KEPT_FOR_TEST, speakers, vocals
 from separation.training.mixing import SpeakerMixer, VocalMixer
 from tests.datasets.tiny_corpora import make_all
 
@@ -23,7 +24,7 @@ def test_a_recipe_is_plain_data_and_builds_its_model(recipe: Recipe) -> None:
     model = build(recipe.architecture, recipe.arguments)
     losses.build(recipe.losses, pit=model.spec.permutation_invariant)
     assert set(recipe.losses) <= set(losses.LOSSES)
-    assert recipe.data in recipes.DATA
+    assert recipe.data in DATA
     assert recipe.warmup + recipe.decay <= recipe.steps
 
 
@@ -55,8 +56,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @each_recipe
 def test_mixers_give_what_the_model_separates(recipe: Recipe, data: Path, tmp_path: Path) -> None:
-    training, validation = recipes.DATA[recipe.data](recipe.with_changes(length=2048), data, tmp_path / "cache")
-    for mixer in (training, validation):
+    sides = DATA[recipe.data](recipe.with_changes(length=2048), data, tmp_path / "cache")
+    for mixer in (sides.train, sides.validation, *sides.test.values()):
         assert mixer.sources == tuple(recipe.arguments["sources"])
         stems = mixer.example(0, 0, 0)
         assert stems.shape == (2, 2048)
@@ -64,7 +65,8 @@ def test_mixers_give_what_the_model_separates(recipe: Recipe, data: Path, tmp_pa
 
 
 def test_vocals_learn_from_training_singers_and_are_judged_by_another(data: Path, tmp_path: Path) -> None:
-    training, validation = recipes.vocals_data(RECIPES["vocals"], data, tmp_path)
+    sides = vocals(RECIPES["vocals"], data, tmp_path)
+    training, validation = sides.train, sides.validation
     assert isinstance(training, VocalMixer)
     assert isinstance(validation, VocalMixer)
     heard = {song.split("_")[0] for song in training.pairs.groups}
@@ -77,20 +79,21 @@ def test_vocals_learn_from_training_singers_and_are_judged_by_another(data: Path
 
 
 def test_speakers_kept_for_the_test_are_in_no_mixer(data: Path, tmp_path: Path) -> None:
-    training, validation = recipes.speakers_data(RECIPES["speakers"], data, tmp_path)
+    sides = speakers(RECIPES["speakers"], data, tmp_path)
+    training, validation = sides.train, sides.validation
     assert isinstance(training, SpeakerMixer)
     assert isinstance(validation, SpeakerMixer)
     learnt, judged = set(training.speech.groups), set(validation.speech.groups)
     assert learnt >= {"librispeech:19", "librispeech:26", "tsp:FA", "tsp:MC"}
     assert judged == {"librispeech:84", "librispeech:116"}
-    assert not (learnt | judged) & {*recipes.KEPT_FOR_TEST, "tsp:FB", "tsp:MD"}
+    assert not (learnt | judged) & {*KEPT_FOR_TEST, "tsp:FB", "tsp:MD"}
 
 
 @each_recipe
 def test_mixing_options_of_the_recipe_reach_the_training_mixer(recipe: Recipe, data: Path, tmp_path: Path) -> None:
-    training, validation = recipes.DATA[recipe.data](recipe.with_changes(mixing={"level_db": 1.25}), data, tmp_path)
-    assert training.level_db == 1.25  # type: ignore[attr-defined]
-    assert validation.level_db != 1.25  # type: ignore[attr-defined]
+    sides = DATA[recipe.data](recipe.with_changes(mixing={"level_db": 1.25}), data, tmp_path)
+    assert sides.train.level_db == 1.25  # type: ignore[attr-defined]
+    assert sides.validation.level_db != 1.25  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -108,5 +111,5 @@ def test_a_corpus_that_is_not_there_is_named(name: str, broken: str, message: st
     shutil.copytree(data, copy)
     shutil.rmtree(copy / broken)
     with pytest.raises(DataError, match=message) as failure:
-        recipes.DATA[name](RECIPES[name], copy, tmp_path / "cache")
+        DATA[name](RECIPES[name], copy, tmp_path / "cache")
     assert str(copy / broken) in failure.value.asked

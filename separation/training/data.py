@@ -1,0 +1,182 @@
+"""What recipes are trained, validated and tested on: folders of recordings -> mixers, the sides of each split kept apart.
+
+The test side has a mixer for each cluster (a song, a pair of speakers), over which intervals are taken. It is for comparing
+recipes with each other (`claims`); the figures of a shipped model come from `evaluation.published`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from separation.datasets import Track, check_split, mir1k, packages, speech
+from separation.training.mixing import SOUND, InTurn, Mixer, OverMixer, SoundMixer, SpeakerMixer, VocalMixer
+from separation.training.pools import Pool, load_pool, one_stem
+from separation.training.recipe import Recipe
+
+KEPT_FOR_TEST = frozenset({"librispeech:2609", "librispeech:367"})  # a low and a high voice of the validation part
+GUITAR_VALIDATION = 2  # of the songs of Frets on Fire; as many again and one for training
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Mixers of one kind of data.
+
+    Args:
+        train, validation: one each.
+        test: one for each cluster, by its name.
+    """
+
+    train: Mixer
+    validation: Mixer
+    test: dict[str, Mixer]
+
+
+def vocals(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """MIR-1K (5 singers), 251 LibriSpeech speakers and package music for training; a sixth singer to validate on.
+
+    The test clusters are songs of two further singers.
+    """
+    singers = mir1k.split(mir1k.read(folder / "mir1k"))
+    spoken = speech.read_librispeech(folder / "librispeech")["train"]
+    music = packages.read_music(folder / "debian")
+    check_split({"train": [*singers["train"], *music["train"]], "test": [*singers["test"], *music["test"]]})
+    load = _loader(recipe, cache)
+    train = VocalMixer(
+        load(singers["train"], "song"), load(spoken, "speaker"), load(music["train"], "file"), recipe.length,
+        **recipe.mixing,
+    )  # fmt: skip
+    return Sides(
+        train,
+        _as_recorded(load(singers["validation"], "song"), recipe),
+        {song: _as_recorded(pool, recipe) for song, pool in _apart(load(singers["test"], "song")).items()},
+    )
+
+
+def vocals_in_turn(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """As `vocals`, but the two sources are learnt from different singers: two data bases that know one source each."""
+    sides = vocals(recipe, folder, cache)
+    assert isinstance(sides.train, VocalMixer)
+    whole = sides.train.pairs
+    songs = sorted(whole.groups)
+    halves = [_only(whole, songs[::2]), _only(whole, songs[1::2])]
+    mixers = tuple(
+        VocalMixer(half, sides.train.speech, sides.train.music, recipe.length, **recipe.mixing) for half in halves
+    )
+    return Sides(InTurn(mixers), sides.validation, sides.test)
+
+
+def speakers(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """LibriSpeech, a woman and a man of TSP, and the prompt voices for training; three other speakers to validate on.
+
+    The test clusters are the six pairs of four further speakers.
+    """
+    libri = speech.read_librispeech(folder / "librispeech")
+    tsp = speech.read_speakers(folder / "tsp", "tsp")
+    prompts = packages.read_prompts(folder / "debian")
+    train = [*libri["train"], *tsp["FA"], *tsp["MC"], *(t for tracks in prompts.values() for t in tracks)]
+    held_out = [t for t in libri["validation"] if t.labels["speaker"] not in KEPT_FOR_TEST]
+    test = [t for t in libri["validation"] if t.labels["speaker"] in KEPT_FOR_TEST] + tsp["FB"] + tsp["MD"]
+    check_split({"train": train, "validation": held_out, "test": test})
+    load = _loader(recipe, cache)
+    unheard = load(test, "speaker")
+    return Sides(
+        SpeakerMixer(load(train, "speaker"), recipe.length, **recipe.mixing),
+        SpeakerMixer(load(held_out, "speaker"), recipe.length, high_low=1.0, level_db=2.5),
+        {
+            " + ".join(pair): SpeakerMixer(_only(unheard, pair), recipe.length, level_db=2.5, speed=0.0)
+            for pair in combinations(sorted(unheard.groups), 2)
+        },
+    )
+
+
+def speech_music(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """LibriSpeech over music without voices; the test clusters are pieces of music, under four speakers never heard."""
+    libri = speech.read_librispeech(folder / "librispeech")
+    music = _music(folder)
+    held_out = [t for t in libri["validation"] if t.labels["speaker"] not in KEPT_FOR_TEST]
+    kept = [t for t in libri["validation"] if t.labels["speaker"] in KEPT_FOR_TEST]
+    voices = {"train": libri["train"], "validation": held_out, "test": kept}
+    check_split({side: [*voices[side], *music[side]] for side in voices})
+    load = _loader(recipe, cache)
+
+    def over(voice: Pool, piece: Pool, **how: Any) -> OverMixer:
+        pools = one_stem([(voice, "speech")], SOUND), one_stem([(piece, "music")], SOUND)
+        return OverMixer(*pools, recipe.length, ("speech", "music"), **how)
+
+    speaking = {side: load(tracks, "speaker") for side, tracks in voices.items()}
+    playing = {side: load(tracks, "file") for side, tracks in music.items()}
+    return Sides(
+        over(speaking["train"], playing["train"], **recipe.mixing),
+        over(speaking["validation"], playing["validation"], level_db=2.5),
+        {name: over(speaking["test"], pool, level_db=2.5, speed=0.0) for name, pool in _apart(playing["test"]).items()},
+    )
+
+
+def sounds(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """Singing, karaoke, rock guitar and game music against each other; the test clusters are pairs of classes."""
+    singers = mir1k.split(mir1k.read(folder / "mir1k"))
+    music, guitar = _music(folder), _guitar(folder)
+    sides = {side: [*singers[side], *music[side], *guitar[side]] for side in music}
+    check_split(sides)
+    load = _loader(recipe, cache)
+
+    def classes(side: str) -> Pool:
+        pairs = load(singers[side], "song")
+        pools = [(pairs, "vocals"), (pairs, "accompaniment"), (load(guitar[side], "song"), "guitar")]
+        pools.append((load(music[side], "file"), "music"))
+        return one_stem(pools, SOUND, ["singing", "karaoke", "guitar", "game music"])
+
+    test = classes("test")
+    return Sides(
+        SoundMixer(classes("train"), recipe.length, **recipe.mixing),
+        SoundMixer(classes("validation"), recipe.length, level_db=2.5),
+        {
+            " + ".join(pair): SoundMixer(_only(test, pair), recipe.length, level_db=2.5, speed=0.0)
+            for pair in combinations(sorted(test.groups), 2)
+        },
+    )
+
+
+DATA: dict[str, Callable[[Recipe, Path, Path], Sides]] = {
+    "vocals": vocals,
+    "vocals_in_turn": vocals_in_turn,
+    "speakers": speakers,
+    "speech_music": speech_music,
+    "sounds": sounds,
+}
+
+
+def _loader(recipe: Recipe, cache: Path) -> Callable[[Sequence[Track], str], Pool]:
+    rate = recipe.arguments["sample_rate"]
+    return lambda tracks, group: load_pool(tracks, sample_rate=rate, group=group, cache=cache)
+
+
+def _as_recorded(pairs: Pool, recipe: Recipe) -> VocalMixer:
+    return VocalMixer(pairs, None, None, recipe.length, aligned=1.0, voiceless=0.0)
+
+
+def _music(folder: Path) -> dict[str, list[Track]]:
+    """Music without voices on three sides; Frets on Fire is left out, see `_guitar`."""
+    music = packages.read_music(folder / "debian")
+    unheard = [track for track in music["test"] if "music" in track.stems]
+    return {"train": music["train"], "validation": unheard[::2], "test": unheard[1::2]}
+
+
+def _guitar(folder: Path) -> dict[str, list[Track]]:
+    """The songs of Frets on Fire: the first for training, two to validate on, the rest for the test."""
+    songs = [track for track in packages.read_music(folder / "debian")["test"] if "guitar" in track.stems]
+    tracks = [Track(t.name, {"guitar": t.stems["guitar"]}, t.material, t.labels) for t in songs]
+    validation = len(tracks) // 2
+    test = min(validation + GUITAR_VALIDATION, len(tracks) - 1)
+    return {"train": tracks[:validation], "validation": tracks[validation:test], "test": tracks[test:]}
+
+
+def _apart(pool: Pool) -> dict[str, Pool]:
+    return {name: _only(pool, [name]) for name in pool.groups}
+
+
+def _only(pool: Pool, groups: Sequence[str]) -> Pool:
+    """The same recordings, of which only some groups are drawn."""
+    return Pool(pool.stems, {name: pool.groups[name] for name in groups}, pool.labels)
