@@ -39,9 +39,9 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
     },
     "interleaved": {
         "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [4, 8], "groups": 2},
-        "some": {
+        "three": {
             "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "channels": [4, 8], "groups": 2, "narrow": 2,
-            "sources": ["guitar", "vocals"], "known": ["vocals", "drums", "guitar"], "segment": 4.0, "context": 0.5,
+            "sources": ["vocals", "drums", "guitar"], "segment": 4.0, "context": 0.5,
         },
     },
     "learned_transform": {

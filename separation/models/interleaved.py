@@ -174,4 +174,5 @@ class Level(nn.Module):
         if self.narrow is None or self.widen is None:
             return x
         along = torch.relu(self.narrow(x.transpose(2, 3)))  # one layer sees a whole harmonic series
-        return x + self.widen(along).transpose(2, 3)
+        out: Tensor = x + self.widen(along).transpose(2, 3)
+        return out

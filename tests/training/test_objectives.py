@@ -1,5 +1,6 @@
 """Objectives: what each compares, what stays frozen, and recipes that make no sense."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,63 @@ def test_only_a_model_that_asks_gets_the_references() -> None:
     references = noise(1, 2, 1, 10)
     assert torch.equal(objectives.estimates(Oracle("references"), references.sum(1), references), references)
     assert objectives.estimates(Oracle(), references.sum(1), references).shape == (1, 1, 1, 10)
+
+
+INTERLEAVED = UNET.with_changes(
+    name="tiny-interleaved",
+    architecture="interleaved",
+    arguments={
+        "sources": ["low", "high"], "sample_rate": 8000, "n_fft": 64, "hop_length": 16, "channels": [4, 8], "groups": 2,
+    },
+    losses={},
+    objective="interleaved",
+)  # fmt: skip
+
+
+def test_a_decoder_that_does_not_learn_in_a_step_is_bit_identical_after_it(tmp_path: Path) -> None:
+    """Momentum and weight decay would move it, if its optimiser took the step."""
+    trainer = Run(INTERLEAVED, LowAndHigh(), LowAndHigh(), Paths(tmp_path), device="cpu")
+    batches = trainer._batches()
+    for step in range(4):
+        before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        trainer._learn(next(batches))
+        trainer.step += 1
+        learnt, other = ("low", "high") if step % 2 == 0 else ("high", "low")
+        after = trainer.model.state_dict()
+        for name, tensor in before.items():
+            if name.startswith(f"decoders.{other}."):
+                assert torch.equal(after[name], tensor), name
+        for part in (f"decoders.{learnt}.", "encoder."):
+            assert any(not torch.equal(after[name], before[name]) for name in before if name.startswith(part))
+
+
+def test_in_turn_the_truth_of_the_other_sources_is_never_looked_at() -> None:
+    torch.manual_seed(0)
+    model: Any = build_model("interleaved", INTERLEAVED.arguments)
+    objective = objectives.build("interleaved", {}, {}, pit=False)
+    references = noise(2, 2, 1, 800)
+    mixture = references.sum(1)
+    lost = references.clone()
+    lost[:, 1] = torch.nan
+    torch.testing.assert_close(objective(model, lost, mixture, 0), objective(model, references, mixture, 0))
+    assert torch.isnan(objective(model, lost, mixture, 1))
+
+
+def test_all_at_once_is_the_sum_of_what_is_learnt_in_turn() -> None:
+    torch.manual_seed(0)
+    model: Any = build_model("interleaved", INTERLEAVED.arguments)
+    references = noise(2, 2, 1, 800)
+    in_turn = objectives.build("interleaved", {}, {}, pit=False)
+    at_once = objectives.build("magnitudes", {}, {}, pit=False)
+    parts = [in_turn(model, references, references.sum(1), step) for step in (0, 1)]
+    torch.testing.assert_close(at_once(model, references, references.sum(1)), parts[0] + parts[1])
+
+
+def test_a_model_may_give_some_of_the_sources_of_its_mixtures(tmp_path: Path) -> None:
+    recipe = INTERLEAVED.with_changes(
+        arguments={**INTERLEAVED.arguments, "sources": ["high"]}, objective="magnitudes", steps=60, decay=20
+    )
+    run(recipe, tmp_path)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    scores = [line["si_sdr_gain_db"] for line in log if line["event"] == "validate"]
+    assert scores[-1] > scores[0] + 1
