@@ -5,6 +5,7 @@ precision that overflows goes up to full precision. Every step down leaves a sen
 what is reported, not what was asked for.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from separation.engine.options import Options
 from separation.errors import DeviceError
-from separation.models.protocol import Separator
+from separation.models.protocol import LatentSeparator, Separator
 
 CUDA_BATCH = 8
+HALF = ("fp16", "fast")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ class Ladder:
         self._separator = separator
         self._left = list(rungs)
         self._asked = precision
+        self._compiled: Compiled | None = None
         self.messages: list[str] = []
-        if precision == "fp16" and self.device.type != "cuda":
+        if precision in HALF and self.device.type != "cuda":
             self.messages.append(f"Half precision needs a CUDA device; on {self.device} this ran in full precision.")
         self._place()
 
@@ -101,11 +105,11 @@ class Ladder:
 
     @property
     def precision(self) -> str:
-        """In use: ``"fp32"``, ``"tf32"`` or ``"fp16"``."""
+        """In use: ``"fp32"``, ``"tf32"``, ``"fp16"`` or ``"fp16 compiled"``."""
         if self.device.type != "cuda" or self._asked == "fp32":
             return "fp32"
-        if self._asked == "fp16":
-            return "fp16"
+        if self._asked in HALF:
+            return "fp16 compiled" if self._compiled is not None and self._compiled.works else "fp16"
         return "tf32" if has_tf32(self.device) else "fp32"
 
     def down(self) -> None:
@@ -163,9 +167,72 @@ class Ladder:
             if self.device.type != "cuda":
                 yield
                 return
-            half = torch.autocast("cuda", torch.float16, enabled=self.precision == "fp16")
-            with half, _tensor_cores(self.precision != "fp32"):
+            half = torch.autocast("cuda", torch.float16, enabled=self._asked in HALF)
+            with half, _tensor_cores(self.precision != "fp32"), self._quick():
                 yield
+
+    @contextmanager
+    def _quick(self) -> Iterator[None]:
+        """The separator's heavy part compiled, if that was asked for and it can be."""
+        if self._asked != "fast":
+            yield
+            return
+        if self._compiled is None:
+            self._compiled = Compiled.of(self._separator)
+        with self._compiled.used():
+            yield
+        if self._compiled.problem and self._compiled.problem not in self.messages:
+            self.messages.append(self._compiled.problem)
+
+
+class Compiled:
+    """The heavy part of a separator, compiled at its first call and used only inside `used`; on trouble as it was.
+
+    Of a model with masks that is what makes the masks: transforms with complex numbers would not gain. It stays with the
+    model, so that the next recording does not wait again.
+
+    Args:
+        separator: gets a method of its own in the place of its class's.
+        name: of the method.
+    """
+
+    def __init__(self, separator: Separator, name: str) -> None:
+        self._plain = getattr(separator, name)
+        self._quick: Any = torch.compile(self._plain, dynamic=False)
+        self._on = False
+        self.problem = ""
+        separator.__dict__[name] = self
+
+    @classmethod
+    def of(cls, separator: Separator) -> "Compiled":
+        """That of `separator`, made if there is none."""
+        name = "masks" if isinstance(separator, LatentSeparator) else "separate"
+        kept = separator.__dict__.get(name)
+        return kept if isinstance(kept, Compiled) else cls(separator, name)
+
+    @property
+    def works(self) -> bool:
+        return not self.problem
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        self._on = True
+        try:
+            yield
+        finally:
+            self._on = False
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if not self._on or self.problem:
+            return self._plain(*arguments, **named)
+        try:
+            return self._quick(*arguments, **named)
+        except Exception as error:
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                raise
+            _log.exception("torch.compile failed")
+            self.problem = f"Compiling failed ({type(error).__name__}): this ran as it is."
+            return self._plain(*arguments, **named)
 
 
 @contextmanager

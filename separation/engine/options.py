@@ -5,14 +5,14 @@ Small frozen records without behaviour; they can be written as JSON. Nothing her
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from torch import Tensor
 
 from separation.errors import JobError
 from separation.signals import Samples
 
-Precision = Literal["auto", "fp32", "fp16"]
+Precision = Literal["auto", "fp32", "fp16", "fast"]
 Band = Literal["full", "model"]
 
 RESIDUAL = "residual"
@@ -29,8 +29,8 @@ class Options:
 
     Args:
         device: ``"auto"`` (CUDA, else MPS, else CPU) or a name that torch knows.
-        precision: ``"fp32"``; ``"fp16"`` (autocast, CUDA only); ``"auto"``: fp32, with TF32 products where CUDA has
-            them.
+        precision: ``"fp32"``; ``"fp16"`` (autocast, CUDA only); ``"fast"``: fp16 and compiled by `torch.compile`, which
+            takes its time at a model's first chunk; ``"auto"``: fp32, with TF32 products where CUDA has them.
         batch: chunks per model call; None: 1 on CPU and MPS, 8 on CUDA, fewer when its memory is short.
         consistency: the delivered stems add up to the mixture. False: the estimates as the model gave them.
         band: ``"full"``: what lies above the model's band is shared among the sources; ``"model"``: it is left to the
@@ -52,8 +52,8 @@ class Options:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.precision not in ("auto", "fp32", "fp16"):
-            problems.append(f"a precision of {self.precision!r} (auto, fp32 or fp16)")
+        if self.precision not in get_args(Precision):
+            problems.append(f"a precision of {self.precision!r} ({', '.join(get_args(Precision))})")
         if self.batch is not None and self.batch < 1:
             problems.append(f"a batch of {self.batch} (1 or more)")
         if self.band not in ("full", "model"):

@@ -218,7 +218,7 @@ class _Caller:
         if estimate is None:
             self._ladder.down()
             return []
-        if self._ladder.precision == "fp16" and not torch.isfinite(stems).all():
+        if self._ladder.precision.startswith("fp16") and not torch.isfinite(stems).all():
             self._ladder.to_full_precision()
             return []
         self._check(stems, mixture, chunks)

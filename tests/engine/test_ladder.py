@@ -5,7 +5,7 @@ import torch
 
 from separation.audio import ArrayReader
 from separation.engine import Options, resolve_device, separate
-from separation.engine.device import Ladder, Rung, _tensor_cores, is_out_of_memory, rungs, to_device
+from separation.engine.device import Compiled, Ladder, Rung, _tensor_cores, is_out_of_memory, rungs, to_device
 from separation.engine.run import run
 from separation.errors import DeviceError
 from separation.signals import Signal
@@ -143,9 +143,10 @@ def test_without_tf32_full_precision_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_precision_in_use_is_told(ampere: None) -> None:
     there = (Rung(torch.device("cuda"), 1),)
-    assert [Ladder(Identity(), there, asked).precision for asked in ("auto", "fp32", "fp16")] == [
+    assert [Ladder(Identity(), there, asked).precision for asked in ("auto", "fp32", "fp16", "fast")] == [
         "tf32",
         "fp32",
+        "fp16",
         "fp16",
     ]
     ladder = Ladder(Identity(), there, "fp16")
@@ -213,10 +214,58 @@ def test_nested_states_are_moved_and_all_else_is_kept() -> None:
     assert moved["h"][1][1] is None and moved["step"] == 3
 
 
+@pytest.fixture
+def eager_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.compile` runs what it traced: all but generating code, for which a machine may lack a compiler."""
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, backend="eager", **options))
+
+
+def test_compiled_masks_are_the_same_and_used_only_when_asked_for(eager_compiler: None) -> None:
+    separator = MaskedSTFT()
+    z = separator.encode(torch.randn(1, 1, 4000, generator=torch.Generator().manual_seed(0)))
+    expected = separator.masks(z)
+    compiled = Compiled.of(separator)
+    torch.testing.assert_close(separator.masks(z), expected, rtol=0, atol=0)
+    with compiled.used():
+        torch.testing.assert_close(separator.masks(z), expected)
+    assert compiled.works
+    assert Compiled.of(separator) is compiled, "it is compiled once, however many recordings"
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: pytest.MonkeyPatch, ampere: None) -> None:
+    def refuse(*arguments: object) -> None:
+        raise TypeError("no code for this")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: refuse)
+    separator = Identity()
+    compiled = Compiled.of(separator)
+    with compiled.used():
+        stems, _ = separator.separate(torch.ones(1, 1, 8))
+    assert torch.isfinite(stems).all()
+    assert compiled.problem == "Compiling failed (TypeError): this ran as it is."
+    ladder = Ladder(Identity(), (Rung(torch.device("cuda"), 1),), "fast")
+    ladder._compiled = compiled
+    assert ladder.precision == "fp16"
+
+
+def test_memory_that_is_short_while_compiling_is_no_trouble_of_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: short)
+    separator = Identity()
+    compiled = Compiled.of(separator)
+    with compiled.used(), pytest.raises(torch.OutOfMemoryError):
+        separator.separate(torch.ones(1, 1, 8))
+    assert compiled.works
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize(
-    ("asked", "used", "close"), [("fp32", "fp32", 1e-5), ("auto", "tf32", 1e-3), ("fp16", "fp16", 1e-2)]
+    ("asked", "used", "close"),
+    [("fp32", "fp32", 1e-5), ("auto", "tf32", 1e-3), ("fp16", "fp16", 1e-2), ("fast", "fp16 compiled", 1e-2)],
 )
 def test_cuda_gives_what_the_cpu_gives(recording: Signal, asked: str, used: str, close: float) -> None:
     sinks = {"one": Track(), "two": Track()}

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from separation.errors import DataError
-from separation.hub import load
+from separation.hub import load, read_curves
 from separation.models import build
 from separation.training.export import CARDS, export
 from separation.training.recipes import RECIPES
@@ -63,3 +63,32 @@ def test_the_levels_that_were_fitted_go_into_the_model(tmp_path):
     card = export(folder, tmp_path / "speakers")
     assert card.arguments["gains"] == [0.5, -2.0]
     assert load(tmp_path / "speakers").arguments["gains"] == [0.5, -2.0]
+
+
+def test_the_log_becomes_the_learning_curves(run, tmp_path):
+    lines = [
+        {"step": 50, "seconds": 1.0, "event": "train", "loss": 3.25},
+        {"step": 100, "seconds": 2.0, "event": "train", "loss": None},
+        {
+            "step": 100,
+            "seconds": 2.0,
+            "event": "validate",
+            "si_sdr_gain_db": 4.123456,
+            "standard_error": 0.5,
+            "best": 4.1,
+        },
+        {"step": 150, "seconds": 3.0, "event": "train", "loss": 2.0},
+        {"step": 150, "seconds": 3.0, "event": "validate", "si_sdr_gain_db": 4.0, "best": 4.1},
+        {"step": 160, "seconds": 3.0, "event": "validate", "si_sdr_gain_db": None, "best": 4.1},
+    ]
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curves = read_curves(export(run, tmp_path / "vocals"))
+    assert curves is not None
+    assert (curves.loss.steps, curves.loss.values) == ((50, 100, 150), (3.25, None, 2.0))
+    assert (curves.validation.steps, curves.validation.values) == ((100, 150), (4.1235, 4.0))
+    assert curves.validation.errors == (0.5, None)
+    assert curves.step == 100, "the weights are the best ones, not the last"
+
+
+def test_a_run_without_a_validation_has_no_curves(run, tmp_path):
+    assert read_curves(export(run, tmp_path / "vocals")) is None
