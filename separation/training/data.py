@@ -6,7 +6,7 @@ recipes with each other (`claims`); the figures of a shipped model come from `ev
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from separation.training.pools import Pool, load_pool, one_stem
 from separation.training.recipe import Recipe
 
 KEPT_FOR_TEST = frozenset({"librispeech:2609", "librispeech:367"})  # a low and a high voice of the validation part
-GUITAR_VALIDATION = 2  # of the songs of Frets on Fire; as many again and one for training
 
 
 @dataclass(frozen=True)
@@ -139,12 +138,30 @@ def sounds(recipe: Recipe, folder: Path, cache: Path) -> Sides:
     )
 
 
+def guitar(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """Frets on Fire's guitars over their bands and over other music without voices; the test clusters are songs."""
+    songs, music = _guitar(folder), _music(folder)
+    check_split({side: [*songs[side], *music[side]] for side in songs})
+    load = _loader(recipe, cache)
+    names = ("guitar", "accompaniment")
+
+    def as_recorded(pairs: Pool) -> VocalMixer:
+        return VocalMixer(pairs, None, None, recipe.length, names, aligned=1.0, voiceless=0.0)
+
+    train = VocalMixer(
+        load(songs["train"], "song"), None, load(music["train"], "file"), recipe.length, names, **recipe.mixing
+    )
+    test: dict[str, Mixer] = {song: as_recorded(pool) for song, pool in _apart(load(songs["test"], "song")).items()}
+    return Sides(train, as_recorded(load(songs["validation"], "song")), test)
+
+
 DATA: dict[str, Callable[[Recipe, Path, Path], Sides]] = {
     "vocals": vocals,
     "vocals_in_turn": vocals_in_turn,
     "speakers": speakers,
     "speech_music": speech_music,
     "sounds": sounds,
+    "guitar": guitar,
 }
 
 
@@ -165,12 +182,18 @@ def _music(folder: Path) -> dict[str, list[Track]]:
 
 
 def _guitar(folder: Path) -> dict[str, list[Track]]:
-    """The songs of Frets on Fire: the first for training, two to validate on, the rest for the test."""
+    """The songs of Frets on Fire, its two bands in turn: half for training, one to validate on, the rest for the test."""
     songs = [track for track in packages.read_music(folder / "debian")["test"] if "guitar" in track.stems]
-    tracks = [Track(t.name, {"guitar": t.stems["guitar"]}, t.material, t.labels) for t in songs]
-    validation = len(tracks) // 2
-    test = min(validation + GUITAR_VALIDATION, len(tracks) - 1)
-    return {"train": tracks[:validation], "validation": tracks[validation:test], "test": tracks[test:]}
+    bands: dict[str, list[Track]] = {}
+    for song in songs:
+        bands.setdefault(song.name.partition("/")[0], []).append(song)
+    ordered = [song for some in zip_longest(*bands.values()) for song in some if song is not None]
+    tracks = [
+        Track(t.name, {"guitar": t.stems["guitar"], "accompaniment": t.stems["song"]}, t.material, {"song": t.name})
+        for t in ordered
+    ]
+    half = len(tracks) // 2
+    return {"train": tracks[:half], "validation": tracks[half : half + 1], "test": tracks[half + 1 :]}
 
 
 def _apart(pool: Pool) -> dict[str, Pool]:

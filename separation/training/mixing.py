@@ -39,8 +39,10 @@ class Mixer(Protocol):
 class VocalMixer:
     """Voices over music: aligned pairs, remixes across songs, several voices at once, and music alone.
 
+    Any other instrument will do as the voice.
+
     Args:
-        pairs: pools with ``vocals`` and ``accompaniment`` that belong together.
+        pairs: a pool whose stems are called as the two `sources`, and belong together.
         speech: speakers (stem ``speech``), or None.
         music: pieces without voices (stem ``music``), or None.
         length: samples of an example.
@@ -77,10 +79,9 @@ class VocalMixer:
     def _aligned(self, rng: np.random.Generator) -> tuple[Audio, Audio]:
         i = int(rng.integers(len(self.pairs)))
         speed = _speed(rng, 0.4)
-        start, length = _crop(rng, len(self.pairs.stems["vocals"][i]), self.length, speed)
+        start, length = _crop(rng, len(self.pairs.stems[self.sources[0]][i]), self.length, speed)
         return tuple(  # type: ignore[return-value]
-            _at_speed(self.pairs.read(stem, i, start, length), speed, self.length)
-            for stem in ("vocals", "accompaniment")
+            _at_speed(self.pairs.read(stem, i, start, length), speed, self.length) for stem in self.sources
         )
 
     def _voice(self, rng: np.random.Generator) -> Audio:
@@ -92,7 +93,7 @@ class VocalMixer:
     def _one_voice(self, rng: np.random.Generator) -> Audio:
         if self.speech is not None and rng.random() < self.spoken:
             return draw(self.speech, "speech", rng, self.length, speed=0.6)
-        return draw(self.pairs, "vocals", rng, self.length, speed=0.6)
+        return draw(self.pairs, self.sources[0], rng, self.length, speed=0.6)
 
     def _music(self, rng: np.random.Generator) -> Audio:
         music = self._one_music(rng)
@@ -103,7 +104,7 @@ class VocalMixer:
     def _one_music(self, rng: np.random.Generator) -> Audio:
         if self.music is not None and rng.random() < self.foreign_music:
             return draw(self.music, "music", rng, self.length, speed=0.3)
-        return draw(self.pairs, "accompaniment", rng, self.length, speed=0.3)
+        return draw(self.pairs, self.sources[1], rng, self.length, speed=0.3)
 
 
 @dataclass(frozen=True)

@@ -349,9 +349,15 @@ def test_broken_data_is_named_file_by_file_before_anything_is_trained(
 def test_the_shipped_recipes_train_on_their_real_layouts(name: str, tmp_path: Path) -> None:
     """Their own readers, mixers, losses and precision; a small model and two steps."""
     recipe = recipes.get(name)
-    small = {"vocals": {"channels": [4, 6], "hidden": 8}, "speakers": {"basis": 16, "bottleneck": 8, "hidden": 8}}
+    small = {
+        "unet": {"channels": [4, 6], "hidden": 8},
+        "conv_tasnet": {"basis": 16, "bottleneck": 8, "hidden": 8},
+        "learned_transform": {"basis": 16},
+        "two_step": {"basis": 16, "bottleneck": 8, "hidden": 8, "blocks": 2},
+        "htmd_net": {"basis": 16, "bottleneck": 8, "hidden": 8, "blocks": 2, "levels": 2, "recurrent": 4},
+    }
     short = recipe.with_changes(
-        arguments=recipe.arguments | small[name],
+        arguments=recipe.arguments | small[recipe.architecture],
         steps=2,
         decay=1,
         warmup=1,

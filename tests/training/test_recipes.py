@@ -10,7 +10,7 @@ import pytest
 
 from separation.errors import DataError
 from separation.models import build
-from separation.training import RECIPES, Recipe, losses, recipes
+from separation.training import RECIPES, Recipe, losses, objectives, recipes
 from separation.training.data import DATA, KEPT_FOR_TEST, speakers, vocals
 from separation.training.mixing import SpeakerMixer, VocalMixer
 from tests.datasets.tiny_corpora import make_all
@@ -22,8 +22,9 @@ each_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIP
 def test_a_recipe_is_plain_data_and_builds_its_model(recipe: Recipe) -> None:
     assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
     model = build(recipe.architecture, recipe.arguments)
-    losses.build(recipe.losses, pit=model.spec.permutation_invariant)
-    assert set(recipe.losses) <= set(losses.LOSSES)
+    pit = model.spec.permutation_invariant
+    objectives.build(recipe.objective, recipe.losses, recipe.intermediate, pit=pit)
+    assert {*recipe.losses, *recipe.intermediate} <= set(losses.LOSSES)
     assert recipe.data in DATA
     assert recipe.warmup + recipe.decay <= recipe.steps
 
@@ -34,7 +35,8 @@ def test_recipes_are_kept_under_their_names() -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_list() -> None:
-    with pytest.raises(DataError, match=r"Train 'drums': there is no such recipe\. Use one of speakers, vocals"):
+    known = ", ".join(sorted(RECIPES))
+    with pytest.raises(DataError, match=rf"Train 'drums': there is no such recipe\. Use one of {known}"):
         recipes.get("drums")
 
 
@@ -94,6 +96,7 @@ def test_mixing_options_of_the_recipe_reach_the_training_mixer(recipe: Recipe, d
     sides = DATA[recipe.data](recipe.with_changes(mixing={"level_db": 1.25}), data, tmp_path)
     assert sides.train.level_db == 1.25  # type: ignore[attr-defined]
     assert sides.validation.level_db != 1.25  # type: ignore[attr-defined]
+    assert all(mixer.level_db != 1.25 for mixer in sides.test.values())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
