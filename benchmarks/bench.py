@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench [PART ...] [--long HOURS] [--pairs N]
 
-Parts: conv-tasnet, engine, page, metrics, long; all by default, in one table. Absolute times on shared machines are noise; each
-ratio is the median over alternating pairs. asteroid is optional: without it that line says so.
+Parts: conv-tasnet, engine, page, metrics, views, long; all by default, in one table. Absolute times on shared machines are
+noise; each ratio is the median over alternating pairs. asteroid is optional: without it that line says so.
 """
 
 import argparse
@@ -43,6 +43,7 @@ def main() -> None:
         "engine": lambda: engine(options.pairs),
         "page": first_page,
         "metrics": lambda: metrics(options.pairs),
+        "views": lambda: views(options.pairs),
         "long": lambda: long_file(options.long),
     }
     parser.add_argument("part", nargs="*", help=f"{', '.join(parts)}; all by default")
@@ -182,6 +183,13 @@ def metrics(pairs: int) -> None:
     from benchmarks.metrics import bss_eval  # which takes its tools from here
 
     bss_eval(pairs)
+
+
+def views(pairs: int) -> None:
+    """What the views of a five-minute song cost."""
+    from benchmarks import views as of_a_song  # which takes its tools from here
+
+    of_a_song.views(pairs)
 
 
 def long_file(hours: float) -> None:

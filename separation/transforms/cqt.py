@@ -4,9 +4,9 @@ J. C. Brown, "Calculation of a constant Q spectral transform", J. Acoust. Soc. A
 window holds the same number of periods whatever its frequency. The filters are librosa's (`librosa.filters.wavelet`), so a
 row means what it means in `librosa.cqt`; a test compares them.
 
-Not `librosa.cqt` itself: that computes every frame of the whole signal (5 minutes of stereo at 44.1 kHz: seconds, and
-hundreds of megabytes), where a picture needs a bounded number of frames spread over it. Whoever has frames multiplies them
-by these filters. librosa is imported when the first filters are made, because that takes a second.
+Not `librosa.cqt` itself: that needs the whole signal in memory and computes every frame of it. For a song it is as quick as
+a picture of it (`benchmarks`: views), but an hour of stereo is 1.3 GB and a picture of it needs a few thousand frames.
+Whoever has frames multiplies them by these filters. librosa is imported when the first filters are made: it takes a second.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,11 @@ class Octave:
 
     rows: slice
     filters: NDArray[np.complex64]
+
+    @property
+    def length(self) -> int:
+        """Samples of a filter, N."""
+        return int(self.filters.shape[1])
 
 
 def constant_q_octaves(

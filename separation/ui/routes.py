@@ -11,12 +11,14 @@ Errors are JSON with the three parts of a `SeparationError`. Nothing here knows 
 What is served is private: samples, pictures and states are never stored by caches (they would outlive a deletion).
 """
 
+import gzip
 import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import anyio.to_thread
 import numpy as np
+from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -57,8 +60,8 @@ from separation.ui.answers import (
     require_same_site,
     threaded,
 )
-from separation.visualisation import CEILING_DB, FLOOR_DB, MAGMA, spectrogram_png
-from separation.visualisation.spectrogram import Scale
+from separation.visualisation import CEILING_DB, DIVERGING, FLOOR_DB, MAGMA, levels_png, spectrogram_levels
+from separation.visualisation.spectrogram import DIFFERENCE_END_DB, LOWEST_HZ, NO_DIFFERENCE, STEP_DB, Scale
 
 if TYPE_CHECKING:
     from separation.engine.drafts import Drafts
@@ -68,7 +71,8 @@ PLAYER = Path(__file__).parent / "player"
 STATIC = {
     **dict.fromkeys(("player.css", "tokens.css"), "text/css"),
     **dict.fromkeys(
-        ("player.js", "times.js", "samples.js", "transport.js", "watch.js", "lanes.js", "parts.js"), "text/javascript"
+        ("player.js", "times.js", "samples.js", "transport.js", "watch.js", "scales.js", "lanes.js", "parts.js"),
+        "text/javascript",
     ),
 }
 
@@ -82,8 +86,23 @@ DOWNLOADS_KEPT = 6
 FULL_SCALE = 1 - 2**-15
 """The greatest positive value of 16 bit."""
 
-LEGEND = {"floor_db": FLOOR_DB, "ceiling_db": CEILING_DB, "colours": [bytes(c).hex() for c in MAGMA[::15]]}
-"""What the colours of every spectrogram mean, for the player's legend."""
+LEGEND = {
+    "step_db": STEP_DB,
+    "lowest_hz": LOWEST_HZ,
+    "level": {
+        "zero_byte": -FLOOR_DB / STEP_DB,
+        "low_db": FLOOR_DB,
+        "high_db": CEILING_DB,
+        "colours": [bytes(c).hex() for c in MAGMA],
+    },
+    "difference": {
+        "zero_byte": NO_DIFFERENCE,
+        "low_db": -DIFFERENCE_END_DB,
+        "high_db": DIFFERENCE_END_DB,
+        "colours": [bytes(c).hex() for c in DIVERGING],
+    },
+}
+"""What the bytes of `TRACK.levels` mean, and in which colours the player shows them."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -113,10 +132,12 @@ def routes(store: "JobStore", *, exports_at_once: int = 2, pictures_at_once: int
         Route(f"{stage}/mix", threaded(pages.mix, exports)),
         Route(f"{stage}/{{track}}.pcm", threaded(pages.pcm, plain)),
         Route(f"{stage}/{{track}}.peaks", threaded(pages.peaks, pictures)),
+        Route(f"{stage}/{{track}}.levels", threaded(pages.levels, pictures)),
         Route(f"{stage}/{{track}}.png", threaded(pages.spectrogram, pictures)),
         Route(draft, threaded(drafts.draft, plain)),
         Route(f"{drafted}/{{track}}.pcm", threaded(drafts.pcm, plain)),
         Route(f"{drafted}/{{track}}.peaks", threaded(drafts.peaks, pictures)),
+        Route(f"{drafted}/{{track}}.levels", threaded(drafts.levels, pictures)),
         Route(f"{drafted}/{{track}}.png", threaded(drafts.spectrogram, pictures)),
     ]
 
@@ -157,11 +178,21 @@ class _Stage:
                 "Open a track", "this separation has no track of that name", f"Choose one of {', '.join(self.tracks)}"
             )
 
-    def open(self, track: str) -> Reader:
-        path = self.path(track)
-        if not path.is_file():
+    def require(self, track: str) -> None:
+        """Raise if there is nothing to open."""
+        if not self.path(track).is_file():
             raise _deleted()
-        return open_reader(path)
+
+    def open(self, track: str) -> Reader:
+        self.require(track)
+        return open_reader(self.path(track))
+
+    def peaks(self, track: str) -> Peaks:
+        """The track's outline."""
+        try:
+            return Peaks.load(self.outline(track))
+        except FileNotFoundError:
+            raise _deleted() from None
 
     def tag(self, *more: object) -> str:
         """Changes when the stage is made again, or anything in `more` does."""
@@ -211,9 +242,7 @@ class _Sounds(ABC):
         """Interleaved 16-bit little-endian samples with the stage's gain; one byte range at a time."""
         stage = self._stage(request)
         track = request.path_params["track"]
-        path = stage.path(track)
-        if not path.is_file():
-            raise _deleted()
+        stage.require(track)
         frame = 2 * int(stage.described["channels"])
         size = stage.length * frame
         tag = f'"{stage.tag(track)}"'
@@ -233,7 +262,9 @@ class _Sounds(ABC):
         media_type = "application/octet-stream"
         if request.method == "HEAD":
             return Response(None, status, headers, media_type)
-        return StreamingResponse(_samples_16(path, stage.gain, frame, first, last), status, headers, media_type)
+        return StreamingResponse(
+            _samples_16(partial(stage.open, track), stage.gain, frame, first, last), status, headers, media_type
+        )
 
     def peaks(self, request: Request) -> Response:
         """Least and greatest value of each of N stretches, as pairs of int8, with the stage's gain."""
@@ -241,24 +272,42 @@ class _Sounds(ABC):
         start, length = _stretch(request, stage)
         points = min(_whole(request, "points", 1024, 1, MAX_POINTS), length)
         with stage.open(request.path_params["track"]) as reader:
-            try:
-                peaks = Peaks.load(stage.outline(request.path_params["track"]))
-            except FileNotFoundError:
-                raise _deleted() from None
+            peaks = stage.peaks(request.path_params["track"])
             pairs = read_peaks(peaks, reader, start, length, points)
         scaled = np.clip(np.round(pairs * stage.gain), -127, 127).astype(np.int8)
         return Response(scaled.tobytes(), headers=PRIVATE, media_type="application/octet-stream")
 
+    def levels(self, request: Request) -> Response:
+        """The spectrogram of the same stretch that `peaks` would show, as numbers: `LEGEND` says what a byte means.
+
+        Rows from the highest frequency down, `width` bytes each. With `minus`, how much louder the track is than that one.
+        """
+        levels, _ = self._levels(request)
+        headers = {**PRIVATE, "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            packed = gzip.compress(levels.tobytes(), 6, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        else:
+            packed = levels.tobytes()
+        return Response(packed, headers=headers, media_type="application/octet-stream")
+
     def spectrogram(self, request: Request) -> Response:
-        """A picture of the same stretch that `peaks` would show."""
+        """The same numbers as a picture, in the colours of `LEGEND`."""
+        levels, difference = self._levels(request)
+        return Response(levels_png(levels, difference=difference), headers=PRIVATE, media_type="image/png")
+
+    def _levels(self, request: Request) -> tuple[NDArray[np.uint8], bool]:
         stage = self._stage(request)
         start, length = _stretch(request, stage)
         width = _whole(request, "width", 800, 1, MAX_WIDTH)
         height = _whole(request, "height", 128, 1, MAX_HEIGHT)
         scale: Scale = _choice(request, "scale", get_args(Scale))
-        with stage.open(request.path_params["track"]) as reader:
-            image = spectrogram_png(reader, start, length, width, height, scale=scale, gain=stage.gain)
-        return Response(image, headers=PRIVATE, media_type="image/png")
+        other = request.query_params.get("minus")
+        with ExitStack() as stack:
+            reader = stack.enter_context(stage.open(request.path_params["track"]))
+            minus = None if other is None else stack.enter_context(stage.open(other))
+            levels = spectrogram_levels(reader, start, length, width, height, scale=scale, gain=stage.gain, minus=minus)
+        return levels, minus is not None
 
 
 class _Pages(_Sounds):
@@ -289,6 +338,7 @@ class _Pages(_Sounds):
             "id": job.id,
             "name": job.request.name,
             "model": job.request.model,
+            "edited": job.request.edit is not None,
             "state": state.to_dict(),
             "stages": {stage: described for stage, described in found.items() if described is not None},
             "expires": job.expires,
@@ -415,9 +465,9 @@ def _byte_range(first: str, last: str, size: int) -> tuple[HTTPStatus, int, int]
     return HTTPStatus.PARTIAL_CONTENT, start, stop
 
 
-def _samples_16(path: Path, gain: float, frame: int, first: int, last: int) -> Iterator[bytes]:
+def _samples_16(open: Callable[[], Reader], gain: float, frame: int, first: int, last: int) -> Iterator[bytes]:
     """Bytes `first` to `last` of the track as 16-bit samples, a block at a time."""
-    with open_reader(path) as reader:
+    with open() as reader:
         stop = -(-last // frame)
         for start in range(first // frame, stop, BLOCK):
             block = reader.read(start, min(BLOCK, stop - start)).astype(np.float64) * (gain * 32768)
@@ -473,8 +523,10 @@ def _gains(request: Request, stage: _Stage) -> dict[str, float]:
 
 
 def _stem(stage: _Stage) -> str:
-    name = stage.job.name if isinstance(stage.job, Draft) else stage.job.request.name
-    return Path(safe_name(name)).stem
+    if isinstance(stage.job, Draft):
+        return Path(safe_name(stage.job.name)).stem
+    request = stage.job.request
+    return Path(safe_name(request.name)).stem + (" (edited)" if request.edit else "")
 
 
 def _made(stage: _Stage, make: Callable[[Path], None], title: str, suffix: str, key: tuple[object, ...]) -> Response:

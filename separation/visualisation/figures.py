@@ -11,7 +11,7 @@ of a box are the picture's own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -277,6 +277,75 @@ def differences(
     figure.update_yaxes(showgrid=False, automargin=True, type="category", range=[-0.5, len(ordered) - 0.5])
     label = f"{axis.label}, {first} minus {second}, by track"
     return _figure(figure, label, ("track", f"{first} minus {second}"), ordered)
+
+
+class Curve(Protocol):
+    """Values at rising steps, as `separation.hub.Curve` keeps them; errors are standard errors."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def steps(self) -> Sequence[int]: ...
+    @property
+    def values(self) -> Sequence[float | None]: ...
+    @property
+    def errors(self) -> Sequence[float | None] | None: ...
+
+
+def learning(loss: Curve, validation: Curve, step: int) -> Figure:
+    """How a model was trained: the validation above, the loss below, on one axis of steps.
+
+    Args:
+        loss: of training; lower is better.
+        validation: with a band of one standard error, where there is one.
+        step: at which the weights were taken; a dashed line.
+    """
+    up = Axis(validation.name, validation.unit)
+    traces = [_band(validation)] if validation.errors is not None else []
+    for curve, axis, colour, marks in ((validation, "y", 0, "lines+markers"), (loss, "y2", 1, "lines")):
+        unit = f" {escape(curve.unit)}" if curve.unit else ""
+        traces.append(
+            go.Scatter(
+                x=list(curve.steps), y=list(curve.values), yaxis=axis, mode=marks, name=escape(curve.name),
+                line={"color": _series(colour), "width": 2}, marker={"size": 6},
+                hovertemplate=f"step %{{x}}<br>%{{y:.2f}}{unit}<extra>{escape(curve.name)}</extra>",
+            )
+        )  # fmt: skip
+    figure = go.Figure(traces, _layout(height=330))
+    axis = figure.layout.yaxis.to_plotly_json()
+    title = {"standoff": 6, "font": {"size": 12}}
+    figure.update_layout(
+        yaxis={**axis, "domain": [0.5, 1], "automargin": True, "title": {**title, "text": escape(up.label)}},
+        yaxis2={**axis, "domain": [0, 0.4], "automargin": True, "title": {**title, "text": "training loss"}},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title_text="optimiser step", rangemode="tozero", anchor="y2")
+    figure.add_vline(step, line={"color": _DIM, "width": 1.2, "dash": "dash"})
+    figure.add_annotation(
+        x=step, y=1, yref="paper", yanchor="bottom", showarrow=False, text="these weights",
+        xanchor="right", font={"size": 12, "color": _DIM},
+    )  # fmt: skip
+    figure.update_layout(margin_t=22)
+    rows = [(validation.name, at, value) for at, value in zip(validation.steps, validation.values, strict=True)]
+    rows += [(loss.name, at, value) for at, value in zip(loss.steps, loss.values, strict=True)]
+    label = f"{up.label} on the validation examples and training loss over {max(loss.steps, default=0)} steps"
+    return _figure(figure, label, ("curve", "step", "value"), rows)
+
+
+def _band(curve: Curve) -> "go.Scatter":
+    """One standard error to each side, as a filled outline."""
+    there = [
+        (step, value, error)
+        for step, value, error in zip(curve.steps, curve.values, curve.errors or (), strict=True)
+        if value is not None and error is not None
+    ]
+    return go.Scatter(
+        x=[step for step, _, _ in there] + [step for step, _, _ in reversed(there)],
+        y=[value + error for _, value, error in there] + [value - error for _, value, error in reversed(there)],
+        fill="toself", fillcolor=_series(0), opacity=0.18, line={"width": 0}, mode="lines", hoverinfo="skip",
+    )  # fmt: skip
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

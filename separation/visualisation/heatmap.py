@@ -34,9 +34,7 @@ DIVERGING = _interpolated(_DIVERGING_KNOTS)
 """The colour map of differences, uint8 ``[256, 3]``: light blue, dark in the middle, light orange."""
 
 
-def heat_map(
-    values: NDArray[np.floating], low: float, high: float, *, colours: NDArray[np.uint8] = MAGMA
-) -> bytes:
+def heat_map(values: NDArray[np.floating], low: float, high: float, *, colours: NDArray[np.uint8] = MAGMA) -> bytes:
     """Paint a matrix.
 
     Args:

@@ -1,10 +1,12 @@
 """What a model did inside, as pictures and as small records for JSON: masks, activations, histograms, entropy, basis functions.
 
-The numbers are pooled while a job runs (`separation.engine.latents`); here they are laid on a time axis and painted, or put
-into lists for whoever draws curves. Masks are painted linearly from 0 to the grid's own greatest value, so that all sources
-of a stage compare (shares from 0 to 1); activations in dB below the strongest.
+The numbers are pooled while a job runs (`separation.engine.latents`); here they are laid on a time axis and painted, or
+put into lists for whoever draws curves. Masks are painted linearly from 0 to one value for all sources of a stage, so that
+they compare: to 1, or where masks are not bounded to what hardly any cell exceeds (shares to 1); activations in dB below
+the strongest. *Cells* are the same numbers unpainted, a byte each: who draws them himself can zoom without asking again,
+and say the number under a pointer.
 
-Not a spectrogram: rows are basis functions, in the order of their centroids, evenly spaced whatever their frequencies.
+Not a spectrogram: rows are basis functions in the order of their centroids, as the grid lays them, whatever their frequencies.
 """
 
 from typing import Any, Literal, Protocol
@@ -17,6 +19,12 @@ from separation.visualisation.heatmap import heat_map
 
 ACTIVATIONS_FLOOR_DB = -70.0
 """The darkest colour of activations, below the strongest cell."""
+MOST = 0.9
+"""Of the mixture's energy: how many basis functions carry so much of it says how busy the inside is."""
+USUAL = 0.99
+"""Part of the cells of masks that are not bounded that have a colour of their own; the rest is as bright as it gets."""
+UNEVEN = 0.02
+"""By which the masks of all sources may add up to more or less than one and still be shares."""
 SPECTRUM_FLOOR_DB = -80.0
 SPECTRUM_LENGTH = 512
 """Samples that a shorter basis function is extended to with zeros, so that its spectrum is a smooth curve."""
@@ -52,6 +60,16 @@ class Grid(Protocol):
     def encoder(self) -> Floats | None: ...
     @property
     def decoder(self) -> Floats | None: ...
+    @property
+    def windows(self) -> Floats | None: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def edges(self) -> NDArray[np.int64]: ...
+    def members(self, row: int) -> tuple[int, ...]: ...
+    def loudest(self, source: str) -> int: ...
     def mask(self, source: str, weighting: Weighting = "energy") -> Floats: ...
     def activations_db(self) -> Floats: ...
 
@@ -76,7 +94,7 @@ def mask_png(
         ShapeError: an empty stretch or an empty picture.
     """
     values = grid.mask(source, weighting)
-    top = 1.0 if weighting == "share" else grid.mask_top
+    top = 1.0 if weighting == "share" else _paint_top(grid)
     return heat_map(_laid(values, grid.duration, offset, duration, width, height, 0.0)[::-1], 0, top)
 
 
@@ -85,6 +103,76 @@ def activations_png(grid: Grid, offset: float, duration: float, width: int, heig
     values = grid.activations_db()
     laid = _laid(values, grid.duration, offset, duration, width, height, ACTIVATIONS_FLOOR_DB)
     return heat_map(laid[::-1], ACTIVATIONS_FLOOR_DB, 0)
+
+
+def mask_cells(grid: Grid, source: str, weighting: Weighting = "energy") -> bytes:
+    """The masks of a source, all of the stage: uint8 ``[R, K]``, the lowest row first; 255 is `mask_top` (1 for shares).
+
+    Raises:
+        ModelError: no such source.
+    """
+    top = 1.0 if weighting == "share" else grid.mask_top
+    return _bytes(grid.mask(source, weighting) / top)
+
+
+def activations_cells(grid: Grid) -> bytes:
+    """The mixture's activations likewise: 0 for `ACTIVATIONS_FLOOR_DB` and below, 255 for the strongest cell."""
+    return _bytes(1 - grid.activations_db() / ACTIVATIONS_FLOOR_DB)
+
+
+def _bytes(parts: Floats) -> bytes:
+    return np.round(np.clip(parts, 0, 1) * 255).astype(np.uint8).tobytes()
+
+
+def latents_record(grid: Grid) -> dict[str, Any]:
+    """What there is to see, and all that is small: one record for a page that draws a stage's latents.
+
+    Returns:
+        ``sources``, ``bins``, ``sample_rate`` (Hz), ``duration`` (s), ``rows`` and ``columns`` of the cells; ``hz`` and
+        ``order``, the centroids and the indices of all basis functions from low to high; ``edges``, places between the
+        rows; ``mask_top``, and ``paint_top`` for the brightest colour, beyond which lie few cells (the same for masks up to
+        one); ``floor_db`` of the activations; ``shares``, whether the masks add up to one; ``carrying``, how many basis
+        functions hold `MOST` of the mixture's energy (no finer than rows); ``loudest``, for each source the place, from low
+        to high, of the basis function in whose row it has most energy; ``histograms`` and ``entropy`` as below.
+    """
+    order = grid.order.tolist()
+    total = sum((grid.mask(source) for source in grid.sources), np.zeros(1, np.float32))
+    sounding = grid.activations_db() > ACTIVATIONS_FLOOR_DB
+    return {
+        "sources": list(grid.sources),
+        "bins": grid.bins,
+        "sample_rate": grid.sample_rate,
+        "duration": grid.duration,
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "hz": _numbers(grid.centroid_hz[grid.order], 1),
+        "order": order,
+        "edges": grid.edges.tolist(),
+        "mask_top": round(grid.mask_top, 4),
+        "paint_top": round(_paint_top(grid), 4),
+        "floor_db": ACTIVATIONS_FLOOR_DB,
+        "shares": bool((np.abs(total - 1)[sounding] < UNEVEN).all()),
+        "carrying": _carrying(grid),
+        "loudest": {source: order.index(grid.members(grid.loudest(source))[0]) for source in grid.sources},
+        "histograms": [histogram_record(grid, source) for source in grid.sources],
+        "entropy": entropy_record(grid),
+    }
+
+
+def _paint_top(grid: Grid) -> float:
+    """Masks that are not bounded have a few cells far above all others, which would leave the rest in the dark."""
+    if grid.mask_top <= 1:
+        return grid.mask_top
+    usual = float(np.quantile([grid.mask(source) for source in grid.sources], USUAL))
+    return min(max(usual, 1.0), grid.mask_top)
+
+
+def _carrying(grid: Grid) -> int:
+    energy = (10 ** (grid.activations_db().astype(np.float64) / 10)).sum(1) * np.diff(grid.edges)
+    strongest = np.argsort(-energy, kind="stable")
+    reached = np.cumsum(energy[strongest]) / energy.sum()
+    enough = strongest[: int(np.searchsorted(reached, MOST)) + 1]
+    return sum(len(grid.members(int(row))) for row in enough)
 
 
 def histogram_record(grid: Grid, source: str) -> dict[str, Any]:
@@ -100,15 +188,16 @@ def entropy_record(grid: Grid, points: int = 500) -> dict[str, Any]:
 
     Args:
         grid: the stage's.
-        points: at most; columns are averaged.
+        points: at most; so many columns are averaged that no more are needed.
     """
-    count = min(points, len(grid.entropy))
-    groups = np.array_split(grid.entropy.astype(np.float64), max(1, count))
+    together = max(1, -(-len(grid.entropy) // points))
+    starts = range(0, len(grid.entropy), together)
+    groups = [grid.entropy[start : start + together].astype(np.float64) for start in starts]
     means = [float(group[np.isfinite(group)].mean()) if np.isfinite(group).any() else None for group in groups]
     heard = [mean for mean in means if mean is not None]
     return {
         "offset": 0.0,
-        "step": grid.duration / len(groups),
+        "step": grid.duration * together / len(grid.entropy),
         "entropy": [None if mean is None else round(mean, 4) for mean in means],
         "mean": round(float(np.mean(heard)), 4) if heard else None,
     }
@@ -117,8 +206,8 @@ def entropy_record(grid: Grid, points: int = 500) -> dict[str, Any]:
 def basis_record(grid: Grid, index: int, source: str) -> dict[str, Any]:
     """One basis function: ``{index, place (from low to high), of, hz, bin, encoder, decoder}``.
 
-    The last two are ``{time (s), waveform, hz, db}`` each, spectra in dB below their own peak; None for the bins of a
-    spectrogram (windowed sines of their frequency), and where the basis functions are too long to be kept.
+    The last two are ``{time (s), waveform, hz, db}`` each, spectra in dB below their own peak; the bins of a spectrogram are
+    sines of their frequency under the transform's window. None where the basis functions are too long to be kept.
 
     Raises:
         ModelError: no such basis function, or no such source.
@@ -131,6 +220,9 @@ def basis_record(grid: Grid, index: int, source: str) -> dict[str, Any]:
     decoder = None
     if grid.decoder is not None:
         decoder = grid.decoder[grid.sources.index(source) if len(grid.decoder) > 1 else 0, index]
+    if grid.windows is not None:
+        time = (np.arange(grid.windows.shape[1]) - (grid.windows.shape[1] - 1) / 2) / grid.sample_rate
+        encoder, decoder = grid.windows * np.cos(2 * np.pi * grid.centroid_hz[index] * time).astype(np.float32)
     return {
         "index": index,
         "place": int(np.flatnonzero(grid.order == index)[0]),

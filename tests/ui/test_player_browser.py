@@ -4,8 +4,6 @@ Sound is measured on `render`, which sends a stretch through the same blocks, sc
 """
 
 import base64
-import itertools
-import math
 import re
 import socket
 import threading
@@ -315,43 +313,6 @@ def test_zooming_in_fetches_a_finer_outline(open_page: Any, song: Job) -> None:
     with page.expect_response(lambda response: ".peaks?" in response.url and "start=0&" not in response.url) as info:
         player(page, "p.setView([5, 5.2])")
     assert info.value.ok
-
-
-def test_spectrograms_are_pictures_of_the_view(open_page: Any, song: Job) -> None:
-    page = ready(open_page(song))
-    page.get_by_role("button", name="Spectrogram", exact=True).click()
-    image = page.locator("li[data-track=vocals] img")
-    expect(image).to_be_visible()
-    assert image.evaluate("(i) => i.naturalWidth") > 500
-    assert image.evaluate("(i) => [i.style.left, i.style.width]") == ["0%", "100%"]
-    page.get_by_role("button", name="Waveform", exact=True).click()
-    expect(image).to_be_hidden()
-
-
-def test_spectrograms_have_a_frequency_axis_and_one_legend(open_page: Any, song: Job) -> None:
-    page = ready(open_page(song))
-    legend = page.locator(".legend")
-    expect(legend).to_be_hidden()
-    page.get_by_role("button", name="Spectrogram of vocals", exact=True).click()
-    expect(legend).to_have_count(1)
-    expect(legend).to_be_visible()
-    expect(legend).to_have_text("−90 dB−18 dB")
-    axis = page.locator("li[data-track=vocals] .axis span")
-    expect(axis.first).to_be_visible()
-    expect(page.locator("li[data-track=mixture] .axis span").first).to_be_hidden()
-    boxes = [one.bounding_box() for one in axis.all()]
-    lane = page.locator("li[data-track=vocals] .lane").bounding_box()
-    shown = dict(zip(axis.all_text_contents(), boxes, strict=True))
-    assert len(shown) >= 3 and "5 kHz" in shown
-    # The row of 5 kHz in a mel picture of 8 kHz, from below.
-    part = math.log10(1 + 5000 / 700) / math.log10(1 + 8000 / 700)
-    middle = shown["5 kHz"]["y"] + shown["5 kHz"]["height"] / 2
-    assert middle == pytest.approx(lane["y"] + (1 - part) * lane["height"], abs=1)
-    ordered = sorted(boxes, key=lambda box: box["y"])
-    assert all(above["y"] + above["height"] <= below["y"] for above, below in itertools.pairwise(ordered))
-    assert (
-        ordered[0]["y"] >= lane["y"] - 1 and ordered[-1]["y"] + ordered[-1]["height"] <= lane["y"] + lane["height"] + 1
-    )
 
 
 def test_two_players_take_turns(open_page: Any, song: Job, store: JobStore, tmp_path: Path) -> None:

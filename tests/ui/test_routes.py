@@ -20,7 +20,8 @@ from separation.engine.drafts import Draft
 from separation.engine.jobs import Job, JobStore
 from separation.ui import routes as module
 from separation.ui.routes import routes
-from separation.visualisation import CEILING_DB, FLOOR_DB, heat_map
+from separation.visualisation import CEILING_DB, DIVERGING, FLOOR_DB, MAGMA, SCALES
+from separation.visualisation.spectrogram import NO_DIFFERENCE, STEP_DB
 
 SECONDS = 3
 LENGTH = SECONDS * RATE
@@ -89,7 +90,14 @@ def test_unknown_and_hostile_ids_are_404_in_three_parts(client: TestClient, job:
     "track", ["nothing", "..", "%2e%2e%2frequest", "stage.json", "mixture%00", "../input/recording"]
 )
 def test_only_tracks_of_the_stage_are_found(client: TestClient, job: Job, track: str) -> None:
-    for path in (f"{track}.pcm", f"{track}.peaks", f"{track}.png", f"download/{track}", f"download.zip?tracks={track}"):
+    for path in (
+        f"{track}.pcm",
+        f"{track}.peaks",
+        f"{track}.png",
+        f"{track}.levels",
+        f"download/{track}",
+        f"download.zip?tracks={track}",
+    ):
         response = client.get(f"/earshot/jobs/{job.id}/full/{path}")
         assert response.status_code in (400, 404)
         assert b"RIFF" not in response.content
@@ -234,7 +242,7 @@ def test_what_is_no_number_is_refused(client: TestClient, job: Job, query: str) 
     assert is_error(client.get(f"/earshot/jobs/{job.id}/full/vocals.peaks?{query}"), 400)
 
 
-@pytest.mark.parametrize("scale", ["mel", "linear", "log"])
+@pytest.mark.parametrize("scale", ["mel", "linear", "log", "cqt"])
 def test_spectrogram_is_an_image_of_the_size_asked(client: TestClient, job: Job, scale: str) -> None:
     response = client.get(f"/earshot/jobs/{job.id}/full/vocals.png?width=200&height=50&scale={scale}")
     assert response.headers["content-type"] == "image/png"
@@ -245,6 +253,67 @@ def test_spectrogram_size_is_capped(client: TestClient, job: Job) -> None:
     response = client.get(f"/earshot/jobs/{job.id}/full/vocals.png?width=99999&height=99999")
     assert Image.open(io.BytesIO(response.content)).size == (module.MAX_WIDTH, module.MAX_HEIGHT)
     assert is_error(client.get(f"/earshot/jobs/{job.id}/full/vocals.png?scale=bark"), 400)
+
+
+@pytest.mark.parametrize("scale", ["mel", "linear", "log", "cqt"])
+@pytest.mark.parametrize("minus", [None, "accompaniment"])
+def test_levels_are_the_numbers_of_the_picture(client: TestClient, job: Job, scale: str, minus: str | None) -> None:
+    query = {
+        "width": 120,
+        "height": 40,
+        "scale": scale,
+        "start": 1000,
+        "length": 30000,
+        **({"minus": minus} if minus else {}),
+    }
+    url = f"/earshot/jobs/{job.id}/full/vocals"
+    levels = np.frombuffer(client.get(f"{url}.levels", params=query).content, np.uint8).reshape(40, 120).astype(int)
+    kind = client.get(f"/earshot/jobs/{job.id}").json()["legend"]["difference" if minus else "level"]
+    decibels = (levels - kind["zero_byte"]) * 0.5
+    parts = (np.clip(decibels, kind["low_db"], kind["high_db"]) - kind["low_db"]) / (kind["high_db"] - kind["low_db"])
+    colours = np.array([list(bytes.fromhex(colour)) for colour in kind["colours"]])[np.round(255 * parts).astype(int)]
+    picture = Image.open(io.BytesIO(client.get(f"{url}.png", params=query).content)).convert("RGB")
+    assert np.abs(np.asarray(picture) - colours).max() <= 8  # at half a step either colour is right
+    assert len(np.unique(levels)) > 10
+
+
+def test_levels_travel_compressed_to_those_who_can_read_it(client: TestClient, job: Job) -> None:
+    url = f"/earshot/jobs/{job.id}/full/vocals.levels?width=300&height=60"
+    plain, packed = (client.get(url, headers={"accept-encoding": name}) for name in ("identity", "gzip"))
+    assert "content-encoding" not in plain.headers and packed.headers["content-encoding"] == "gzip"
+    assert plain.content == packed.content and len(plain.content) == 300 * 60
+    assert int(packed.headers["content-length"]) < 300 * 60
+    assert packed.headers["vary"] == "Accept-Encoding" and packed.headers["cache-control"] == "private, no-store"
+
+
+def test_a_reference_that_is_two_percent_quieter_is_hardly_a_difference(client: TestClient, job: Job) -> None:
+    url = f"/earshot/jobs/{job.id}/full"
+    levels = client.get(f"{url}/vocals.levels?width=60&height=30&minus=reference-vocals").content
+    assert set(levels) == {128}  # 0.18 dB
+    same = client.get(f"{url}/vocals.levels?width=60&height=30&minus=vocals").content
+    assert set(same) == {128}
+    louder = client.get(f"{url}/mixture.levels?width=60&height=30&minus=vocals").content
+    assert max(louder) > 128 + 20
+
+
+@pytest.mark.parametrize(
+    "minus", ["nothing", "..", "../input/recording", "%2e%2e%2frequest", "", "vocals%00", "x" * 5000]
+)
+def test_only_tracks_of_the_stage_are_compared_with(client: TestClient, job: Job, minus: str) -> None:
+    for kind in ("levels", "png"):
+        response = client.get(f"/earshot/jobs/{job.id}/full/vocals.{kind}?minus={minus}")
+        assert is_error(response, 404) and str(job.folder) not in response.text
+
+
+@pytest.mark.parametrize("query", ["scale=bark", "scale=", "scale=CQT", "width=1e3", "height=x"])
+def test_levels_refuse_what_they_do_not_know(client: TestClient, job: Job, query: str) -> None:
+    assert is_error(client.get(f"/earshot/jobs/{job.id}/full/vocals.levels?{query}"), 400)
+
+
+def test_levels_are_capped_in_size(client: TestClient, job: Job) -> None:
+    response = client.get(f"/earshot/jobs/{job.id}/full/vocals.levels?width=99999&height=99999")
+    assert len(response.content) == module.MAX_WIDTH * module.MAX_HEIGHT
+    assert len(client.get(f"/earshot/jobs/{job.id}/full/vocals.levels?width=0&height=-4").content) == 1
 
 
 # -- downloads
@@ -418,6 +487,7 @@ def test_a_draft_is_shown_and_heard_like_a_stage(client: TestClient, draft: Draf
     pairs = np.frombuffer(client.get(f"{track}.peaks?points=100").content, np.int8)
     assert pairs.shape == (200,) and pairs.max() > 20
     assert Image.open(io.BytesIO(client.get(f"{track}.png?width=80&height=40").content)).size == (80, 40)
+    assert len(client.get(f"{track}.levels?width=80&height=40&scale=cqt").content) == 80 * 40
 
 
 def test_a_draft_gives_nothing_else_away(client: TestClient, draft: Draft, job: Job) -> None:
@@ -440,12 +510,14 @@ def test_a_draft_that_is_damaged_or_gone_says_so(client: TestClient, store: JobS
     assert is_error(client.get(f"/earshot/drafts/{draft.id}"), 404)
 
 
-def test_the_legend_says_what_the_colours_are(client: TestClient, job: Job) -> None:
+def test_the_legend_says_what_the_bytes_and_colours_are(client: TestClient, job: Job) -> None:
     legend = client.get(f"/earshot/jobs/{job.id}").json()["legend"]
-    assert (legend["floor_db"], legend["ceiling_db"]) == (FLOOR_DB, CEILING_DB)
-    ramp = heat_map(np.linspace(FLOOR_DB, CEILING_DB, 18)[None], FLOOR_DB, CEILING_DB)
-    pixels = np.asarray(Image.open(io.BytesIO(ramp)).convert("RGB"))[0]
-    assert legend["colours"] == [bytes(pixel).hex() for pixel in pixels]
+    assert legend["step_db"] == STEP_DB and set(legend["lowest_hz"]) == set(SCALES)
+    level, difference = legend["level"], legend["difference"]
+    assert (level["low_db"], level["high_db"], level["zero_byte"]) == (FLOOR_DB, CEILING_DB, -FLOOR_DB / STEP_DB)
+    assert level["colours"] == [bytes(colour).hex() for colour in MAGMA]
+    assert difference["low_db"] == -difference["high_db"] and difference["zero_byte"] == NO_DIFFERENCE
+    assert difference["colours"] == [bytes(colour).hex() for colour in DIVERGING]
 
 
 def test_static_files_come_from_a_table(client: TestClient) -> None:

@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 
 from separation.errors import ModelError, ShapeError
-from separation.visualisation import activations_png, basis_record, entropy_record, histogram_record, mask_png
+from separation.visualisation import (
+    activations_cells,
+    activations_png,
+    basis_record,
+    entropy_record,
+    histogram_record,
+    latents_record,
+    mask_cells,
+    mask_png,
+)
 
 
 @dataclass
@@ -29,6 +38,16 @@ class Grid:
     histogram: Any = field(default_factory=lambda: np.array([[0.25, 0.75], [1, 0]], np.float32))
     encoder: Any = field(default_factory=lambda: np.sin(np.arange(4)[:, None] * np.arange(32) / 2).astype(np.float32))
     decoder: Any = field(default_factory=lambda: np.stack([np.full((4, 32), k, np.float32) for k in (1, 2)]))
+    windows: Any = None
+    rows: int = 4
+    columns: int = 8
+    edges: Any = field(default_factory=lambda: np.arange(5))
+
+    def members(self, row: int) -> tuple[int, ...]:
+        return (int(self.order[row]),)
+
+    def loudest(self, source: str) -> int:
+        return 3 if source == "voice" else 0
 
     def mask(self, source: str, weighting: str = "energy") -> Any:
         if weighting == "share":
@@ -88,6 +107,8 @@ def test_records_are_json_and_say_what_is_there() -> None:
         "entropy": [0.5, None, 0.5, 1.0],
         "mean": pytest.approx(2 / 3, abs=1e-4),
     }
+    uneven = entropy_record(grid, points=3)
+    assert uneven["step"] == 0.75 and uneven["entropy"] == [0.5, 0.5, 1.0], "three columns, three, and the last two"
     basis = basis_record(grid, 2, "rest")
     assert (basis["index"], basis["place"], basis["of"], basis["hz"], basis["bin"]) == (2, 3, 4, 400.0, False)
     assert basis["decoder"]["waveform"] == [2.0] * 32
@@ -95,6 +116,55 @@ def test_records_are_json_and_say_what_is_there() -> None:
     assert peak == pytest.approx(8000 / (2 * np.pi), rel=0.05), "one radian a sample"
     assert max(basis["encoder"]["db"]) == 0 and min(basis["encoder"]["db"]) >= -80
     json.dumps([histogram, entropy, basis], allow_nan=False)
+
+
+def test_cells_are_the_picture_unpainted() -> None:
+    cells = np.frombuffer(mask_cells(Grid(), "voice"), np.uint8).reshape(4, 8)
+    assert (cells[::-1] == pixels(mask_png(Grid(), "voice", 0, 2, 8, 4))).all()
+    assert mask_cells(Grid(), "voice", "share") == cells.tobytes()
+    activations = np.frombuffer(activations_cells(Grid()), np.uint8).reshape(4, 8)
+    assert (activations == pixels(activations_png(Grid(), 0, 2, 8, 4))).all() and activations[0, -1] == 255
+
+
+def test_the_record_of_a_stage() -> None:
+    record = latents_record(Grid())
+    assert (
+        record["hz"] == [100, 200, 300, 400] and record["order"] == [1, 3, 0, 2] and record["edges"] == [0, 1, 2, 3, 4]
+    )
+    assert record["loudest"] == {"voice": 3, "rest": 0}
+    assert record["mask_top"] == 2 and record["paint_top"] == 2 and not record["shares"], "the two add up to two"
+    assert record["carrying"] == 4, "all four carry the same"
+    assert [each["source"] for each in record["histograms"]] == ["voice", "rest"] and record["entropy"][
+        "mean"
+    ] is not None
+    json.dumps(record, allow_nan=False)
+
+
+def test_few_strong_cells_do_not_darken_all_others() -> None:
+    class Spiky(Grid):
+        def mask(self, source: str, weighting: str = "energy") -> Any:
+            values = np.full((40, 80), 3, np.float32)
+            values[0, 0] = 90
+            return values
+
+        def activations_db(self) -> Any:
+            return np.zeros((40, 80), np.float32)
+
+    record = latents_record(
+        Spiky(mask_top=90.0, rows=40, edges=np.arange(41), order=np.arange(40), centroid_hz=np.arange(40))
+    )
+    assert record["mask_top"] == 90 and record["paint_top"] == 3
+
+
+def test_bins_are_sines_under_the_window() -> None:
+    windows = np.stack([np.hanning(63), 0.1 * np.hanning(63)]).astype(np.float32)
+    record = basis_record(
+        Grid(bins=True, encoder=None, decoder=None, windows=windows, centroid_hz=np.full(4, 1000)), 0, "rest"
+    )
+    assert len(record["encoder"]["waveform"]) == 63 and max(record["encoder"]["waveform"]) == pytest.approx(1)
+    assert max(record["decoder"]["waveform"]) == pytest.approx(0.1)
+    peak = record["encoder"]["hz"][int(np.argmax(record["encoder"]["db"]))]
+    assert peak == pytest.approx(1000, abs=20)
 
 
 def test_bins_and_silence_have_no_waveforms_and_no_mean() -> None:

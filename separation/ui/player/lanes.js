@@ -1,17 +1,20 @@
-/** What a lane shows on the view's time axis: waveform, spectrogram, ruler. */
+/** What a lane shows on the view's time axis: waveform, spectrogram (a grid of levels, painted here), ruler. */
 
 import { clamp, clock } from "./times.js";
 
-/** A track's waveform on a canvas, and its spectrogram as an image, both on the view's time axis. */
+const PIXELS = 600_000; // of the spectrograms of all lanes together: half a byte each as they come over the network
+
+/** A track's waveform and its spectrogram, each on a canvas, both on the view's time axis. */
 export class Lane {
-  constructor(url, stage, canvas, image) {
+  constructor(url, stage, canvas, picture) {
     this.url = url;
     this.stage = stage;
     this.canvas = canvas;
-    this.image = image;
+    this.picture = picture;
     this.overview = null;
     this.detail = null;
-    this.asked = { peaks: "", image: "" };
+    this.shown = null; // the levels that are painted: {start, end, width, height, bytes, axis, levels, minus}
+    this.asked = { peaks: "", picture: "" };
   }
 
   /** Peaks of [start, start + length) in samples, as {start, length, points, data}; null if they did not come. */
@@ -66,13 +69,15 @@ export class Lane {
     return [least, greatest];
   }
 
-  draw(view, origin, scale, colour) {
+  /** Draw the waveform; `over`: over that of a longer stage, which stays where this one does not reach. */
+  draw(view, origin, scale, colour, over = false) {
     if (!this.overview) return; // what an earlier stage has drawn stays until there is something better
     const [context, width, height] = fitCanvas(this.canvas);
-    context.clearRect(0, 0, width, height);
     const rate = this.stage.sample_rate;
     const perPixel = ((view[1] - view[0]) * rate) / width;
     const first = (view[0] - origin) * rate;
+    if (over) context.clearRect(Math.ceil(-first / perPixel), 0, Math.ceil(this.stage.length / perPixel), height);
+    else context.clearRect(0, 0, width, height);
     const middle = height / 2;
     const thin = Math.max(1, devicePixelRatio / 2);
     context.fillStyle = colour;
@@ -86,49 +91,71 @@ export class Lane {
     }
   }
 
-  /** Ask for the view's spectrogram; the one shown stays, stretched to its own place, until it is here. */
-  loadImage(view, origin) {
+  /**
+   * Ask for the view's spectrogram; the one shown stays, stretched to its own place, until it is here. Whether it came.
+   * `axis`, `levels`: what its rows and its bytes mean; `minus`: the track it is compared with, or null; `lanes`: how many.
+   */
+  async loadPicture(view, origin, { axis, levels, minus, lanes }) {
     const rate = this.stage.sample_rate;
     const start = clamp(Math.floor((view[0] - origin) * rate), 0, this.stage.length - 1);
     const length = clamp(Math.ceil((view[1] - view[0]) * rate), 1, this.stage.length - start);
-    const width = clamp(Math.round(this.canvas.clientWidth * devicePixelRatio), 64, 2048);
-    const height = clamp(Math.round(this.canvas.clientHeight * devicePixelRatio), 32, 512);
-    const source = `${this.url}.png?start=${start}&length=${length}&width=${width}&height=${height}&scale=mel`;
-    if (this.asked.image === source) return;
-    this.asked.image = source;
-    const loading = Object.assign(new Image(), { alt: "", draggable: false });
-    loading.onload = () => {
-      if (this.asked.image !== source) return;
-      this.image.replaceWith(loading);
-      this.image = loading;
-      this.shown = { start: origin + start / rate, end: origin + (start + length) / rate };
-      this.placeImage(this.view ?? view);
-    };
-    loading.onerror = () => (this.asked.image = "failed");
-    loading.src = source;
+    const { clientWidth, clientHeight } = this.canvas;
+    const fine = Math.min(devicePixelRatio, Math.sqrt(PIXELS / (lanes * Math.max(1, clientWidth * clientHeight))));
+    const width = clamp(Math.round(clientWidth * fine), 64, 2048);
+    const height = clamp(Math.round(clientHeight * fine), 32, 512);
+    const query = `start=${start}&length=${length}&scale=${axis.scale}${minus ? `&minus=${encodeURIComponent(minus)}` : ""}`;
+    const source = `${this.url}.levels?${query}&width=${width}&height=${height}`;
+    if (this.asked.picture === source) return false;
+    this.asked.picture = source;
+    const bytes = await this.bytes(source);
+    if (this.asked.picture !== source) return false;
+    if (bytes?.length !== width * height) {
+      this.asked.picture = "failed";
+      return false;
+    }
+    const times = { start: origin + start / rate, end: origin + (start + length) / rate };
+    this.shown = { ...times, width, height, bytes, axis, levels, minus, query };
+    this.paint();
+    this.placePicture(this.view ?? view);
+    return true;
   }
 
-  placeImage(view) {
+  async bytes(source) {
+    this.loading?.abort();
+    this.loading = new AbortController();
+    try {
+      const response = await fetch(source, { cache: "no-store", signal: this.loading.signal });
+      return response.ok ? new Uint8Array(await response.arrayBuffer()) : null;
+    } catch {
+      return null;
+    }
+  }
+
+  paint() {
+    const { width, height, bytes, levels } = this.shown;
+    Object.assign(this.picture, { width, height });
+    const image = new ImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < bytes.length; i++) pixels[i] = levels.paints[bytes[i]];
+    this.picture.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  placePicture(view) {
     this.view = view;
     if (!this.shown) return;
     const span = view[1] - view[0];
-    this.image.style.left = `${(100 * (this.shown.start - view[0])) / span}%`;
-    this.image.style.width = `${(100 * (this.shown.end - this.shown.start)) / span}%`;
+    this.picture.style.left = `${(100 * (this.shown.start - view[0])) / span}%`;
+    this.picture.style.width = `${(100 * (this.shown.end - this.shown.start)) / span}%`;
   }
-}
 
-const AXIS_HZ = [100, 200, 500, 1000, 2000, 5000, 10000, 20000];
-const mel = (hz) => 2595 * Math.log10(1 + hz / 700); // the rows of a spectrogram, as the server draws them
-
-/** The frequencies to write beside a spectrogram of this height: [Hz, pixels from below], never crowded. */
-export function frequencies(sampleRate, height) {
-  const marks = [];
-  for (const hz of AXIS_HZ) {
-    const y = (height * mel(hz)) / mel(sampleRate / 2);
-    const room = y - (marks.at(-1)?.[1] ?? -6);
-    if (room >= 17 && y <= height - 9) marks.push([hz, y]);
+  /** The level painted at a time and a height (0 to 1) of the lane, in words; empty where nothing is painted. */
+  levelAt(seconds, place) {
+    const { start, end, width, height, bytes, levels } = this.shown ?? {};
+    if (!bytes || seconds < start || seconds > end) return "";
+    const column = Math.min(width - 1, Math.floor((width * (seconds - start)) / (end - start)));
+    const row = Math.min(height - 1, Math.floor(height * (1 - place)));
+    return levels.read(bytes[row * width + column]);
   }
-  return marks;
 }
 
 /** Size a canvas to its box in device pixels: [context, width, height]. */

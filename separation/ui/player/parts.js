@@ -13,6 +13,8 @@ const ICONS = {
   volume: "M4 9.5v5h3.5L12 18.6V5.4L7.5 9.5zm10.2-1.7v8.4a4.6 4.6 0 0 0 0-8.4zm0-4.1v2.1a6.5 6.5 0 0 1 0 12.4v2.1a8.5 8.5 0 0 0 0-16.6z",
   wave: "M3 11h2v2H3zm4-4h2v10H7zm4-4h2v18h-2zm4 5h2v8h-2zm4 3h2v2h-2z",
   spectrogram: "M3 4h4v4H3zm0 6h4v4H3zm0 6h4v4H3zm7-6h4v4h-4zm0 6h4v4h-4zm7 0h4v4h-4zm0-12h4v4h-4z",
+  difference: "M4 5h7v2H4zm3.5 5L4 13.5l3.5 3.5v-2.5H12v-2H7.5zM13 17h7v2h-7zm3.5-3 3.5-3.5L16.5 7v2.5H12v2h4.5z",
+  band: "M4 4h4v2H6v2H4zm6 0h4v2h-4zm6 0h4v4h-2V6h-2zM4 10h2v4H4zm14 0h2v4h-2zM4 16h2v2h2v2H4zm14 0h2v4h-4v-2h2zm-8 2h4v2h-4z",
   download: "M11 3h2v9.2l3.3-3.3 1.4 1.4L12 16l-5.7-5.7 1.4-1.4 3.3 3.3zM4 18h16v2.2H4z",
 };
 export const FORMATS = [
@@ -30,13 +32,24 @@ const SHORTCUTS = [
   ["M", "mute the track chosen last"],
   ["I O", "start, end the selection at the cursor"],
   ["L", "loop the selection"],
+  ["B", "change over between the original and its edit"],
   ["+ −", "zoom in, out; 0 shows everything"],
   ["Esc", "drop the selection"],
   ["?", "this help"],
   ["Click", "go there"],
   ["Drag", "select a region; drag its ends to change it"],
+  ["Drag up or down on a spectrogram; Shift + drag", "select a band: times and frequencies"],
+  ["Tab to a spectrogram, then ↑ ↓", "read the level at the cursor, frequency by frequency"],
   ["Ctrl + wheel, pinch", "zoom"],
 ];
+const SPECTROGRAMS = `
+  <h3>What am I looking at?</h3>
+  <p>How loud each frequency is at each moment: time from left to right, low notes below, and the lighter the louder.</p>
+  <p>A held note is a stack of level lines, a drum hit an upright stroke, hiss a haze. For example: on the lane of the vocals,
+    a faint upright stroke at every beat is the drum that the model has left in.</p>
+  <p class="of-difference">A <b>difference</b> is one track minus another, in dB: orange where it has more, blue where it has less, dark
+    where the two agree or neither has anything. For example: in <i>vocals minus vocals (reference)</i> an orange streak is
+    something else that leaked in, a blue hole is voice that was lost.</p>`;
 export const WORK = {
   read: "Reading the recording",
   preview: "Separating a preview",
@@ -67,12 +80,17 @@ export const TEMPLATE = `
         <button type="button" class="icon play" aria-label="Play" title="Play (Space)">${icon("play")}</button>
         <button type="button" class="icon loop" aria-pressed="false" aria-label="Loop the selection" title="Loop the selection (L)">${icon("loop")}</button>
       </div>
+      <div class="switch takes" role="group" aria-label="Which is heard" hidden>
+        <button type="button" data-side="A" aria-pressed="true" title="Hear the original (B changes over)"><b>A</b><span>original</span></button>
+        <button type="button" data-side="B" aria-pressed="false" title="Hear the edit (B changes over)"><b>B</b><span>edited</span></button>
+      </div>
       <p class="time"><span class="now">0:00.000</span><span class="of"></span></p>
       <p class="hint"></p>
-      <div class="group view">
+      <div class="group sight">
         <div class="switch" role="group" aria-label="Show all tracks as">
           <button type="button" class="all-wave" aria-pressed="true" aria-label="Waveform" title="Waveform">${icon("wave")}<span>Waveform</span></button>
           <button type="button" class="all-spectrogram" aria-pressed="false" aria-label="Spectrogram" title="Spectrogram">${icon("spectrogram")}<span>Spectrogram</span></button>
+          <button type="button" class="all-difference" aria-pressed="false" aria-label="Difference from the references" title="Each stem minus its reference" hidden>${icon("difference")}<span>Difference</span></button>
         </div>
         <button type="button" class="icon out" aria-label="Zoom out" title="Zoom out (−)">${icon("less")}</button>
         <button type="button" class="icon fit" aria-label="Show everything" title="Show everything (0)">${icon("fit")}</button>
@@ -82,11 +100,16 @@ export const TEMPLATE = `
       <button type="button" class="icon help" aria-label="Keyboard and mouse" title="Keyboard and mouse (?)">?</button>
     </div>
     <div class="timeline">
-      <div class="row top"><div class="gutter"></div>
+      <div class="row top"><div class="gutter pictures" hidden>
+          <button type="button" class="button axis-choice" aria-haspopup="menu" title="How frequencies are spread over a spectrogram"></button>
+          <button type="button" class="icon boxing" aria-pressed="false" aria-label="Select bands" title="Select bands of time and frequency by dragging (Shift + drag does it too)">${icon("band")}</button>
+          <button type="button" class="what" aria-haspopup="dialog" aria-label="What am I looking at?" title="What am I looking at?">?</button></div>
         <div class="lane overview"><canvas></canvas><div class="window"></div><div class="head-line"></div></div></div>
-      <div class="row top"><div class="gutter"><p class="legend" role="img" hidden><span></span><i></i><span></span></p></div>
-        <div class="lane ruler" role="slider" tabindex="0" aria-label="Position"><canvas></canvas><div class="shade" hidden></div><div class="marks"></div><div class="head-line"></div></div></div>
+      <div class="row top"><div class="gutter legends"><p class="legend level" role="img" hidden><span></span><i></i><span></span></p>
+          <p class="legend difference" role="img" hidden><span></span><i></i><span></span></p></div>
+        <div class="lane ruler" role="slider" tabindex="0" aria-label="Position"><canvas></canvas><div class="shade" hidden></div><div class="part" hidden title="The edit: B"></div><div class="marks"></div><div class="head-line"></div></div></div>
       <ol class="tracks">${skeleton.repeat(4)}</ol>
+      <p class="readout" aria-hidden="true" hidden></p>
       <p class="curtain" role="status" hidden></p>
     </div>
     <footer class="foot">
@@ -100,6 +123,7 @@ export const TEMPLATE = `
     </footer>
   </div>
   <div class="menu" role="menu" hidden></div>
+  <div class="card" role="dialog" aria-label="What am I looking at?" tabindex="-1" hidden>${SPECTROGRAMS}</div>
   <dialog class="help-dialog" aria-label="Keyboard and mouse"><h3>Keyboard and mouse</h3><dl>${SHORTCUTS.map(([keys, what]) => `<div><dt>${keys}</dt><dd>${what}</dd></div>`).join("")}</dl>
     <form method="dialog"><button class="button">Close</button></form></dialog>
   <dialog class="delete-dialog" aria-label="Delete this audio"><h3>Delete this audio now?</h3>
@@ -121,8 +145,10 @@ export const TRACK = (number) => `
       <output>0.0 dB</output>
     </div>
   </div>
-  <div class="lane wave"><canvas></canvas><img alt="" hidden><div class="axis" aria-hidden="true"></div>
-    <div class="ahead" hidden></div><div class="shade" hidden></div><div class="head-line"></div></div>`;
+  <div class="lane wave"><canvas class="outline"></canvas><canvas class="heat"></canvas><div class="axis" aria-hidden="true"></div>
+    <div class="ahead" hidden></div><div class="shade" hidden></div><div class="band" hidden></div><div class="head-line"></div>
+    <div class="probe" role="slider" tabindex="0" aria-orientation="vertical"></div>
+    <button type="button" class="against" aria-haspopup="menu"></button></div>`;
 
 /** How a track's name is shown. */
 export function titleOf(name) {

@@ -4,7 +4,8 @@
  *
  * One module of a few files, no dependency, no build step. Lowest first: `times.js`; `samples.js` (blocks of samples over HTTP
  * Range, a bounded number of them); `transport.js` (blocks into Web Audio, all tracks at the same instants; play, seek, loop,
- * waiting for the network); `watch.js` (polls the job); `lanes.js` (a track's pictures); `parts.js` (markup); the element here.
+ * waiting for the network); `watch.js` (polls the job); `scales.js` (frequencies and levels); `lanes.js` (a track's pictures);
+ * `parts.js` (markup); the element here.
  * Of several players on a page one sounds at a time, and the one used last has the keyboard.
  *
  * Words: *frames* are samples per channel. All times that leave this file are seconds of the recording, so that a
@@ -13,33 +14,55 @@
  * Not used, because a page on plain http has none of it: AudioWorklet, crypto.randomUUID, Web Locks.
  */
 
-import { Lane, drawRuler, frequencies } from "./lanes.js";
+import { Lane, drawRuler } from "./lanes.js";
 import { FORMATS, SHARE, TEMPLATE, TRACK, WORK, icon, skeleton, titleOf } from "./parts.js";
+import { FrequencyAxis, Levels, SCALES, readHz } from "./scales.js";
 import { LOUDEST_DB, SHORTEST_LOOP, SILENT_DB, clamp, clock, gainOf, roughly } from "./times.js";
 import { Transport } from "./transport.js";
 import { Watch, errorOf } from "./watch.js";
 
 const SHORTEST_VIEW = 0.02; // seconds
+const NARROWEST = 8; // pixels of time that a band has at least
+const REMEMBERED = "earshot-spectrogram-scale";
+
+/** The scale that this browser used last. Storage may be refused. */
+const remembered = () => {
+  try {
+    return localStorage.getItem(REMEMBERED);
+  } catch {
+    return null;
+  }
+};
 
 /**
  * The element. Attributes: `base` (the address of the routes, ending in a slash) and `job` or `draft` (an id; an empty
- * `draft` waits for one); `blind` hides the model's name and the notes on quality.
+ * `draft` waits for one); `blind` hides the model's name, the notes on quality and what tracks are compared with.
  *
  * Events (they bubble): `earshot-state` (detail: the job's state, or {status: "gone"}), `earshot-cursor` (seconds),
  * `earshot-selection` ([start, end] in seconds, or null), `earshot-stage` ({name, tracks, start, end} of what can be heard
  * from now on), `earshot-region` (the id of a region that was clicked), `earshot-blind` (whether names and figures are hidden),
- * `earshot-view` (the [start, end] in seconds that the lanes show).
+ * `earshot-view` (the [start, end] in seconds that the lanes show), `earshot-band` ({track, start, end, low_hz, high_hz}: a box
+ * drawn on a spectrogram, or null; the selection is then the same times, and whatever else changes it drops the band),
+ * `earshot-take` ({id, state, ready} of the edit that was asked for, whenever it changes), `earshot-side` ("A" or "B": which of
+ * the two is heard from now on).
  */
 class EarshotPlayer extends HTMLElement {
   static observedAttributes = ["base", "job", "draft", "blind"];
   static #all = new Set();
   static #used = null; // the player that was used last
+  static #scale = remembered() in SCALES ? remembered() : "mel"; // of every spectrogram on the page
 
   #selection = null;
+  #band = null;
   #wanted = null; // the region that was asked for; a stage may hold only a part of it
   #ahead = null;
+  #boxed = null; // the selection when a box was begun: one drawn straight up inside it has its times
   #looping = false;
   #regions = [];
+  #take = null; // id of the edit that was asked for
+  #edited = null; // the take at hand: {id, base, stage, record}
+  #side = "A"; // which is heard
+  #original = null; // the stage of the job itself
 
   constructor() {
     super();
@@ -51,7 +74,7 @@ class EarshotPlayer extends HTMLElement {
         ...["player", "name", "facts", "job", "job-text", "job-left", "progress", "cancel", "failure", "deck", "start", "play", "loop"],
         ...["now", "of", "hint", "all-wave", "all-spectrogram", "out", "fit", "in", "volume", "help", "overview", "ruler", "window"],
         ...["marks", "tracks", "all", "mix", "delete", "notice", "notes", "menu", "help-dialog", "delete-dialog"],
-        ...["timeline", "curtain", "legend"],
+        ...["timeline", "curtain", "takes", "part", "readout", "all-difference", "axis-choice", "boxing", "what", "card", "pictures"],
       ].map((name) => [name, root.querySelector(`.${name}`)]),
     );
     // Nothing is shown before its style is here; the box has its height from the start.
@@ -63,6 +86,7 @@ class EarshotPlayer extends HTMLElement {
     };
     this.rows = new Map();
     this.settings = new Map();
+    this.wanted = this.#side; // while the samples of the other are on their way
     this.view = [0, 1];
     this.allSpectrogram = false;
     this.wire();
@@ -72,7 +96,8 @@ class EarshotPlayer extends HTMLElement {
     EarshotPlayer.#all.add(this);
     this.transport = new Transport();
     this.transport.setVolume(this.volume());
-    this.transport.addEventListener("stage", () => this.showStage());
+    this.transport.addEventListener("stage", () => (this.#side === "A" ? this.showStage() : this.showSide()));
+    this.transport.addEventListener("side", () => this.turned());
     this.transport.addEventListener("change", () => {
       if (this.transport.playing) this.use();
       this.showTransport();
@@ -110,6 +135,7 @@ class EarshotPlayer extends HTMLElement {
     this.sizes.disconnect();
     this.watch?.close();
     this.watch = null;
+    this.dropTake();
     this.transport.close();
   }
 
@@ -119,6 +145,10 @@ class EarshotPlayer extends HTMLElement {
       this.restart();
       return;
     }
+    if (this.blind) this.take = null; // who knows what was changed does not judge blind
+    if (this.blind) for (const setting of this.settings.values()) setting.minus = null; // a difference from the truth says how good it is
+    this.showTracks();
+    this.refresh();
     this.showFacts();
     this.showNotes();
     this.emit("blind", this.blind);
@@ -136,10 +166,17 @@ class EarshotPlayer extends HTMLElement {
     return this.#selection;
   }
 
+  /** {track, start, end, low_hz, high_hz} of the box drawn on a spectrogram, or null. */
+  get band() {
+    return this.#band;
+  }
+
   /** Go there; before there is anything to play: start there. */
   seek(seconds) {
     if (!this.stage) this.startAt = seconds;
     this.transport.seek(seconds);
+    const [start, end] = (this.#side === "B" && this.part) || [-Infinity, Infinity];
+    if (seconds < start || seconds > end) this.say("B holds only the marked part: turn to A to go elsewhere.");
     this.reveal(this.transport.cursor);
   }
 
@@ -150,8 +187,8 @@ class EarshotPlayer extends HTMLElement {
   }
 
   /**
-   * Regions drawn on the tracks: {id, track, start, end, title, strength (1 to 3)}. A click loops the region and says
-   * `earshot-region` (its id).
+   * Regions drawn on the tracks: {id, track, start, end, title, strength (1 to 3), low_hz?, high_hz?}. A click loops the region
+   * and says `earshot-region` (its id). One with frequencies is as high as they are where a spectrogram is shown.
    */
   set regions(regions) {
     this.#regions = regions;
@@ -189,12 +226,16 @@ class EarshotPlayer extends HTMLElement {
     return [...this.settings.values()].some(({ spectrogram }) => spectrogram);
   }
 
-  /** Seconds that each track has sounded since this was asked last: {track: seconds}. */
-  takeHeard() {
+  /** Seconds that each track of a job, this one or its take, has sounded since this was asked last: {track: seconds}. */
+  takeHeard(job = this.subject) {
     const { transport } = this;
     transport.count();
-    const { heard } = transport;
-    transport.heard = {};
+    const heard = {};
+    for (const [base, seconds] of transport.heard) {
+      if (!base.startsWith(`${this.urlOf(job)}/`)) continue;
+      for (const [track, more] of Object.entries(seconds)) heard[track] = (heard[track] ?? 0) + more;
+      transport.heard.delete(base);
+    }
     return heard;
   }
 
@@ -278,18 +319,24 @@ class EarshotPlayer extends HTMLElement {
   }
 
   get url() {
-    return `${this.getAttribute("base") ?? ""}${this.slim ? "drafts" : "jobs"}/${encodeURIComponent(this.subject)}`;
+    return this.urlOf(this.subject);
+  }
+
+  urlOf(subject) {
+    return `${this.getAttribute("base") ?? ""}${this.slim ? "drafts" : "jobs"}/${encodeURIComponent(subject)}`;
   }
 
   restart() {
     this.watch?.close();
     this.watch = null;
+    this.dropTake();
     this.transport.unload();
-    this.loaded = null;
+    this.loaded = this.made = this.#original = null;
     this.settings.clear();
     this.rows.clear();
     this.bounds = null;
-    this.#selection = this.#wanted = this.#ahead = null;
+    this.#selection = this.#band = this.#wanted = this.#ahead = null;
+    this.probe = null;
     this.#regions = [];
     this.#looping = false;
     this.startAt = null;
@@ -298,7 +345,8 @@ class EarshotPlayer extends HTMLElement {
     ui.player.classList.remove("zoomed");
     ui.player.setAttribute("aria-label", this.slim ? "The recording" : "Player");
     ui.tracks.innerHTML = skeleton.repeat(this.slim ? 1 : 4);
-    ui.legend.hidden = true;
+    this.showLegends();
+    this.showReadout();
     ui.now.textContent = clock(0);
     ui.of.textContent = "";
     ui.failure.hidden = true;
@@ -336,18 +384,22 @@ class EarshotPlayer extends HTMLElement {
     const { state, stages } = job;
     if (state.status !== "waiting" && state.status !== "running") this.watch.stopping = false;
     const best = ["full", "preview", "draft"].find((name) => stages[name]) ?? null;
-    this.showLegend(job.legend);
-    if (best && best !== this.loaded) {
+    this.readLegend(job.legend);
+    // The same stage again: its tracks are others (references came or went), or what they hold (a mixture at other levels).
+    const made = best && JSON.stringify([best, stages[best].renewed, stages[best].tracks]);
+    if (best && made !== this.made) {
       this.loaded = best;
+      this.made = made;
       this.setDefaults(stages[best].tracks);
-      this.transport.load(`${this.url}/${best}`, stages[best]);
+      if (this.#side === "A") this.transport.load(`${this.url}/${best}`, stages[best]);
+      else this.replaceOriginal(`${this.url}/${best}`, stages[best]);
     }
     this.ui.name.textContent = job.name;
     this.ui.name.title = job.name;
     this.ui.cancel.hidden = !["waiting", "running"].includes(state.status);
     this.ui.cancel.disabled = stopping;
     this.ui.cancel.textContent = stopping ? "Stopping…" : "Cancel";
-    this.ui.delete.hidden = !this.ui.cancel.hidden;
+    this.ui.delete.hidden = !this.ui.cancel.hidden || job.expires === null; // null: its owner keeps it
     this.showStatus(state, best, job.expires);
     this.showFacts();
     this.showNotes();
@@ -426,7 +478,9 @@ class EarshotPlayer extends HTMLElement {
   }
 
   gone(error) {
+    this.dropTake();
     this.transport.unload();
+    this.#original = null;
     this.ui.cancel.hidden = true;
     this.showJob("gone", "Not here any more", "");
     this.showFailure(`This ${this.slim ? "recording" : "separation"} is not here any more`, error, false);
@@ -464,17 +518,19 @@ class EarshotPlayer extends HTMLElement {
 
   // -- the stage
 
+  /** The stage of the job itself, whichever side is heard. */
   get stage() {
-    return this.transport.stage;
+    return this.#original?.stage;
   }
 
   /** The stems sound, nothing twice: mixture, residual and references wait muted. */
   setDefaults(names) {
     const isStem = (name) => name !== "mixture" && name !== "residual" && !name.startsWith("reference-");
     const stems = names.filter(isStem);
+    for (const [name, setting] of this.settings) if (!names.includes(name)) setting.solo = false; // it would silence all others
     for (const name of names) {
       const muted = stems.length ? !isStem(name) : name !== "mixture";
-      if (!this.settings.has(name)) this.settings.set(name, { db: 0, muted, solo: false, spectrogram: this.allSpectrogram });
+      if (!this.settings.has(name)) this.settings.set(name, { db: 0, muted, solo: false, spectrogram: this.allSpectrogram, minus: null });
     }
     this.applyLevels(names);
   }
@@ -491,14 +547,20 @@ class EarshotPlayer extends HTMLElement {
   }
 
   showStage() {
+    this.#original = { base: this.transport.base, stage: this.transport.stage };
+    this.showOriginal();
+  }
+
+  showOriginal() {
     const { stage, transport } = this;
     const wasWhole = !this.bounds || (this.view[0] <= this.bounds[0] && this.view[1] >= this.bounds[1]);
-    this.bounds = [transport.start, transport.end];
+    const origin = stage.start / stage.sample_rate;
+    this.bounds = [origin, origin + stage.length / stage.sample_rate];
     this.buildRows(stage);
     this.ui.deck.inert = false;
     this.ui.all.disabled = this.ui.mix.disabled = false;
     this.ui.of.textContent = ` / ${clock(this.bounds[1], 0)}`;
-    if (this.startAt !== null) this.transport.seek(this.startAt);
+    if (this.startAt !== null) transport.seek(this.startAt);
     this.startAt = null;
     this.showWanted();
     this.showMarks();
@@ -518,7 +580,9 @@ class EarshotPlayer extends HTMLElement {
     stage.tracks.forEach((name, index) => {
       const row = this.rows.get(name) ?? this.buildRow(name, index + 1);
       row.item.style.setProperty("--track", `var(--track-${colours[index]})`);
-      row.lane = new Lane(`${this.transport.base}/${encodeURIComponent(name)}`, stage, row.canvas, row.image);
+      row.lane = row.original = new Lane(`${this.#original.base}/${encodeURIComponent(name)}`, stage, row.canvas, row.picture);
+      const setting = this.settings.get(name);
+      if (!stage.tracks.includes(setting.minus)) setting.minus = null;
       rows.set(name, row);
     });
     this.rows = rows;
@@ -551,13 +615,15 @@ class EarshotPlayer extends HTMLElement {
     find(".solo").onclick = (event) => this.solo(name, event.shiftKey);
     find(".mute").onclick = () => this.mute(name);
     find(".picture").onclick = () => this.setSpectrogram(name, !this.settings.get(name).spectrogram);
-    find(".get").onclick = (event) => this.openFormats(event.currentTarget, title, `download/${encodeURIComponent(name)}?`);
+    find(".get").onclick = (event) => this.openFormats(event.currentTarget, title, `download/${encodeURIComponent(name)}?`, this.picturesOf(name));
+    find(".against").onclick = (event) => this.openAgainst(event.currentTarget, name);
+    this.probeKeys(find(".probe"), name);
     find(".level input").oninput = (event) => this.setGain(name, Number(event.target.value));
     find(".level input").ondblclick = () => this.setGain(name, 0);
     item.addEventListener("pointerdown", () => (this.chosen = name));
     item.addEventListener("focusin", () => (this.chosen = name));
-    this.pointers(find(".lane"));
-    return { item, canvas: find("canvas"), image: find("img"), lane: null };
+    this.pointers(find(".lane"), name);
+    return { item, canvas: find(".outline"), picture: find(".heat"), lane: null };
   }
 
   showTracks() {
@@ -576,10 +642,14 @@ class EarshotPlayer extends HTMLElement {
       slider.setAttribute("aria-valuetext", text);
       item.querySelector("output").textContent = text;
     }
-    const every = (value) => this.rows.size > 0 && [...this.rows.keys()].every((name) => this.settings.get(name).spectrogram === value);
-    this.ui.legend.hidden = ![...this.rows.keys()].some((name) => this.settings.get(name).spectrogram);
-    this.ui["all-wave"].setAttribute("aria-pressed", this.rows.size === 0 ? !this.allSpectrogram : every(false));
-    this.ui["all-spectrogram"].setAttribute("aria-pressed", this.rows.size === 0 ? this.allSpectrogram : every(true));
+    const every = (holds) => this.rows.size > 0 && [...this.rows.keys()].every((name) => holds(this.settings.get(name), name));
+    const differ = this.references.size > 0 && every(({ spectrogram, minus }, name) => spectrogram && minus === (this.references.get(name) ?? null));
+    this.ui["all-wave"].setAttribute("aria-pressed", this.rows.size === 0 ? !this.allSpectrogram : every((one) => !one.spectrogram));
+    const plain = every(({ spectrogram, minus }) => spectrogram && !minus);
+    this.ui["all-spectrogram"].setAttribute("aria-pressed", this.rows.size === 0 ? this.allSpectrogram : plain);
+    this.ui["all-difference"].setAttribute("aria-pressed", differ);
+    this.ui["all-difference"].hidden = this.blind || !this.references.size;
+    this.showLegends();
   }
 
   solo(name, add) {
@@ -607,43 +677,186 @@ class EarshotPlayer extends HTMLElement {
     this.refresh();
   }
 
-  setAllSpectrogram(on) {
+  /** Spectrograms of all tracks or of none; with `differ`, stems that have a reference are shown minus it. */
+  setAllSpectrogram(on, differ = false) {
     this.allSpectrogram = on;
-    for (const name of this.rows.keys()) this.settings.get(name).spectrogram = on;
+    for (const name of this.rows.keys()) {
+      const minus = on && differ ? (this.references.get(name) ?? null) : null;
+      Object.assign(this.settings.get(name), { spectrogram: on, minus });
+    }
     this.showTracks();
     this.refresh();
   }
 
-  /** What the colours mean: once for all tracks, because all are painted alike. */
-  showLegend({ floor_db: floor, ceiling_db: ceiling, colours }) {
-    const [low, high] = [floor, ceiling].map((db) => `−${-db} dB`);
-    const [first, bar, last] = this.ui.legend.children;
-    [first.textContent, last.textContent] = [low, high];
-    bar.style.background = `linear-gradient(to right, ${colours.map((colour) => `#${colour}`).join(", ")})`;
-    this.ui.legend.setAttribute("aria-label", `Colours of the spectrograms: from ${low}, dark, to ${high}, light`);
-    this.ui.legend.title = "0 dB is a sine of full scale";
+  // -- spectrograms
+
+  /** Stem -> the track that is its reference. */
+  get references() {
+    const names = [...this.rows.keys()];
+    return new Map(names.filter((name) => names.includes(`reference-${name}`)).map((name) => [name, `reference-${name}`]));
   }
 
-  showAxis({ item }) {
+  /** What the rows of a spectrogram are. */
+  get axis() {
+    const key = `${EarshotPlayer.#scale} ${this.stage.sample_rate}`;
+    if (key !== this.axisKey) this.axisNow = new FrequencyAxis(EarshotPlayer.#scale, this.stage.sample_rate, this.lowestHz[EarshotPlayer.#scale]);
+    this.axisKey = key;
+    return this.axisNow;
+  }
+
+  /** What bytes and colours mean: the same for all tracks, because all are painted alike. */
+  readLegend({ step_db: step, lowest_hz: lowest, level, difference }) {
+    if (this.levels) return;
+    this.lowestHz = lowest;
+    this.levels = { level: new Levels(step, level, false), difference: new Levels(step, difference, true) };
+    for (const [kind, levels] of Object.entries(this.levels)) {
+      const legend = this.shadowRoot.querySelector(`.legend.${kind}`);
+      const [first, bar, last] = legend.children;
+      [first.textContent, last.textContent] = levels.ends;
+      bar.style.background = levels.gradient;
+      const what = kind === "level" ? "0 dB is a sine of full scale" : "one track's level minus another's; what is below −70 dB counts as −70 dB";
+      legend.setAttribute("aria-label", `Colours of the ${kind}s: from ${levels.ends[0]} to ${levels.ends[1]}; ${what}`);
+      legend.title = what;
+    }
+  }
+
+  /** Legends and tools are there while something needs them. */
+  showLegends() {
+    const shown = [...this.rows.keys()].map((name) => this.settings.get(name)).filter((setting) => setting?.spectrogram);
+    const { ui } = this;
+    this.shadowRoot.querySelector(".legend.level").hidden = shown.every(({ minus }) => minus);
+    this.shadowRoot.querySelector(".legend.difference").hidden = !shown.some(({ minus }) => minus);
+    ui.pictures.hidden = !shown.length;
+    ui.card.querySelector(".of-difference").hidden = this.slim;
+    ui["axis-choice"].textContent = SCALES[EarshotPlayer.#scale][0];
+    ui["axis-choice"].setAttribute("aria-label", `Frequency axis: ${SCALES[EarshotPlayer.#scale][1]}`);
+    for (const [name, { item }] of this.rows) {
+      const minus = this.settings.get(name)?.minus;
+      const against = item.querySelector(".against");
+      against.hidden = this.blind || this.rows.size < 2;
+      against.textContent = minus ? `minus ${titleOf(minus)}` : "Level";
+      against.setAttribute("aria-label", `${titleOf(name)}: ${against.textContent}. Compare with another track`);
+      against.title = "Compare with another track";
+      item.querySelector(".probe").setAttribute("aria-label", `Frequency to read in the spectrogram of ${titleOf(name)}`);
+    }
+  }
+
+  openAxes(button) {
+    const items = Object.entries(SCALES).map(([scale, [, label, what]]) => ({ label, what, act: () => this.setScale(scale) }));
+    this.openMenu(button, items);
+  }
+
+  /** One frequency axis for every player of the page, and for the next visit. */
+  setScale(scale) {
+    EarshotPlayer.#scale = scale;
+    try {
+      localStorage.setItem(REMEMBERED, scale);
+    } catch {
+      // A browser that remembers nothing shows the usual axis next time.
+    }
+    for (const player of EarshotPlayer.#all) {
+      player.showLegends();
+      player.refresh();
+    }
+  }
+
+  /** The tracks that one can be compared with: what says most about it first. */
+  openAgainst(button, name) {
+    const reference = this.references.get(name);
+    const others = [...this.rows.keys()].filter((other) => other !== name).sort((a, b) => (b === reference) - (a === reference));
+    const choose = (minus) => () => {
+      this.settings.get(name).minus = minus;
+      this.showTracks();
+      this.refresh();
+    };
+    const items = others.map((other) => ({
+      label: `minus ${titleOf(other)}`,
+      what: other === reference ? "what is wrong with it" : "",
+      act: choose(other),
+    }));
+    this.openMenu(button, [{ label: "Level", what: "how loud it is", act: choose(null) }, ...items]);
+  }
+
+  /** What a spectrogram that is shown can be had as, for the download menu. */
+  picturesOf(name) {
+    const { lane } = this.rows.get(name);
+    if (!this.settings.get(name).spectrogram || !lane.shown) return [];
+    const url = `${lane.url}.png?${lane.shown.query}&width=1600&height=400`;
+    return [{ label: "PNG", what: "the spectrogram as it is shown", act: () => this.download(url, `${titleOf(name)}, PNG`) }];
+  }
+
+  showAxis({ item, lane: { shown } }) {
     const lane = item.querySelector(".lane");
-    const key = `${this.stage.sample_rate} ${lane.clientHeight}`;
-    const axis = lane.querySelector(".axis");
-    if (axis.dataset.key === key) return;
-    axis.dataset.key = key;
-    axis.replaceChildren(
-      ...frequencies(this.stage.sample_rate, lane.clientHeight).map(([hz, y]) => {
-        const mark = Object.assign(document.createElement("span"), { textContent: hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz` });
+    const axis = shown?.axis ?? this.axis;
+    const key = `${this.stage.sample_rate} ${axis.scale} ${lane.clientHeight}`;
+    const element = lane.querySelector(".axis");
+    if (element.dataset.key === key) return;
+    element.dataset.key = key;
+    element.replaceChildren(
+      ...axis.marks(lane.clientHeight).map(([text, y]) => {
+        const mark = Object.assign(document.createElement("span"), { textContent: text });
         mark.style.bottom = `${y}px`;
         return mark;
       }),
     );
   }
 
+  /**
+   * Read the spectrogram of a track at a place (0 to 1 from below) and a time, null for that of the cursor; or, with null,
+   * nothing any more.
+   */
+  setProbe(probe) {
+    this.probe = probe;
+    this.showReadout();
+  }
+
+  showReadout() {
+    const { name, place, seconds } = this.probe ?? {};
+    const row = this.rows.get(name);
+    const { readout, timeline } = this.ui;
+    for (const { item } of this.rows.values()) item.querySelector(".probe").classList.toggle("on", item === row?.item);
+    const at = seconds ?? this.cursor;
+    const level = row && this.settings.get(name).spectrogram ? row.lane.levelAt(at, place) : "";
+    readout.hidden = !level;
+    if (!level) return;
+    const { axis } = row.lane.shown;
+    readout.textContent = `${clock(at, 1)} · ${readHz(axis.hz(place))} · ${level}`;
+    const probe = row.item.querySelector(".probe");
+    probe.style.bottom = `${100 * place}%`;
+    probe.setAttribute("aria-valuemin", Math.round(axis.low));
+    probe.setAttribute("aria-valuemax", Math.round(axis.top));
+    probe.setAttribute("aria-valuenow", Math.round(axis.hz(place)));
+    probe.setAttribute("aria-valuetext", readout.textContent.replaceAll(" · ", ", "));
+    const lane = row.item.querySelector(".lane").getBoundingClientRect();
+    const outer = timeline.getBoundingClientRect();
+    const x = lane.left - outer.left + (lane.width * (at - this.view[0])) / (this.view[1] - this.view[0]);
+    const y = lane.top - outer.top + lane.height * (1 - place);
+    const right = x + 14 + readout.offsetWidth > outer.width; // no room there: on the other side
+    readout.style.left = `${Math.max(0, right ? x - 14 - readout.offsetWidth : x + 14)}px`;
+    readout.style.top = `${Math.max(0, y - 14 - readout.offsetHeight)}px`;
+  }
+
+  /** ↑ and ↓ on a spectrogram read it at the cursor, a step of frequency at a time. */
+  probeKeys(element, name) {
+    element.addEventListener("focus", () => {
+      if (element.matches(":focus-visible")) this.setProbe({ name, place: this.probe?.name === name ? this.probe.place : 0.3, seconds: null });
+    });
+    element.addEventListener("blur", () => this.setProbe(null));
+    element.addEventListener("keydown", (event) => {
+      const step = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+      const height = this.rows.get(name)?.lane.shown?.height;
+      if (!step || !height) return;
+      event.preventDefault();
+      const row = Math.floor((this.probe?.place ?? 0.3) * height); // the middle of a row, so that each step reads the next
+      this.setProbe({ name, place: (clamp(row + step, 0, height - 1) + 0.5) / height, seconds: null });
+    });
+  }
+
   showFacts() {
     const { stage } = this;
     const job = this.watch?.job;
     if (!job || this.slim) return;
-    const facts = this.blind ? [] : [`model ${job.model}`];
+    const facts = this.blind ? [] : [`model ${job.model}${job.edited ? ", edited" : ""}`];
     if (stage) {
       const { sample_rate: rate, channels, length } = stage;
       facts.push(clock(length / rate, 0), `${(rate / 1000).toLocaleString("en", { maximumFractionDigits: 2 })} kHz`);
@@ -666,6 +879,7 @@ class EarshotPlayer extends HTMLElement {
       const db = Math.abs(20 * Math.log10(stage.gain)).toFixed(1);
       notes.push(`All tracks are ${db} dB quieter than computed, by one common gain, so that none of them clips.`);
     }
+    notes.push(...this.takeNotes());
     if (this.loaded === "preview" && state && ["waiting", "running"].includes(state.status)) {
       notes.push("This is the preview. The whole recording takes its place when it is ready, without a break.");
     }
@@ -691,13 +905,14 @@ class EarshotPlayer extends HTMLElement {
 
   showRegions() {
     for (const old of this.shadowRoot.querySelectorAll(".region")) old.remove();
-    for (const { id, track, start, end, title, strength } of this.#regions) {
+    for (const { id, track, start, end, title, strength, low_hz: low, high_hz: high } of this.#regions) {
       const lane = this.rows.get(track)?.item.querySelector(".lane");
       if (!lane) continue;
       // The list of whoever asked for the regions is the way for the keyboard; here they are drawn for eye and pointer.
       const region = Object.assign(document.createElement("button"), { type: "button", className: "region", title, tabIndex: -1 });
       region.setAttribute("aria-hidden", "true");
       Object.assign(region.dataset, { start, end, strength });
+      if (low !== undefined && high !== undefined) Object.assign(region.dataset, { low, high });
       region.onclick = () => {
         this.loop(start, end);
         this.emit("region", id);
@@ -741,17 +956,28 @@ class EarshotPlayer extends HTMLElement {
 
   async refine() {
     if (!this.stage || this.ui.player.hidden) return;
-    const rate = this.stage.sample_rate;
-    const [first, last] = this.view.map((seconds) => (seconds - this.bounds[0]) * rate);
+    const { start, length, sample_rate: rate } = this.shownStage;
+    const [from, to] = this.view.map((seconds) => seconds * rate - start);
+    const [first, last] = [clamp(from, 0, length), clamp(to, 0, length)];
+    const pixels = (devicePixelRatio * (last - first)) / (to - from);
     const work = [...this.rows].map(async ([name, { lane, canvas }]) => {
       if (!lane.overview && (await lane.loadOverview())) this.stale = true;
-      if (!this.settings.has(name)) return; // another recording has taken its place meanwhile
-      if (this.settings.get(name).spectrogram) lane.loadImage(this.view, this.bounds[0]);
-      else if (await lane.loadDetail(Math.floor(first), Math.ceil(last), canvas.clientWidth * devicePixelRatio)) this.stale = true;
+      if (!this.settings.has(name) || last - first < 1) return; // another recording has taken its place; or nothing is in view
+      const { spectrogram, minus } = this.settings.get(name);
+      if (spectrogram) await this.loadPicture(lane, minus);
+      else if (await lane.loadDetail(Math.floor(first), Math.ceil(last), canvas.clientWidth * pixels)) this.stale = true;
     });
     await Promise.all(work);
-    const missing = [...this.rows.values()].some(({ lane }) => !lane.overview || lane.asked.image === "failed");
+    const missing = [...this.rows.values()].some(({ lane }) => !lane.overview || lane.asked.picture === "failed");
     if (missing) this.resting = setTimeout(() => this.refine(), 3000);
+  }
+
+  async loadPicture(lane, minus) {
+    const levels = this.levels[minus ? "difference" : "level"];
+    if (await lane.loadPicture(this.view, this.shownFrom, { axis: this.axis, levels, minus, lanes: this.rows.size })) {
+      this.stale = true;
+      this.showReadout();
+    }
   }
 
   draw() {
@@ -765,11 +991,14 @@ class EarshotPlayer extends HTMLElement {
     for (const row of this.rows.values()) {
       const { lane, canvas } = row;
       this.showAxis(row);
-      lane.placeImage(this.view);
-      lane.draw(this.view, this.bounds[0], scale, getComputedStyle(canvas).color);
+      lane.placePicture(this.view);
+      const edited = lane !== row.original;
+      if (edited) row.original.draw(this.view, this.bounds[0], scale, value("--line-strong"));
+      lane.draw(this.view, this.shownFrom, scale, getComputedStyle(canvas).color, edited);
     }
     this.drawOverview(scale, value("--dim"));
     this.place();
+    if (this.probe) this.showReadout();
   }
 
   /** One vertical scale for all tracks: a quiet recording is drawn larger, up to four times. */
@@ -782,7 +1011,7 @@ class EarshotPlayer extends HTMLElement {
   drawOverview(scale, colour) {
     const first = this.rows.values().next().value;
     if (!first) return;
-    const lane = Object.assign(Object.create(Lane.prototype), first.lane, { canvas: this.ui.overview.querySelector("canvas"), detail: null });
+    const lane = Object.assign(Object.create(Lane.prototype), first.original, { canvas: this.ui.overview.querySelector("canvas"), detail: null });
     lane.draw(this.bounds, this.bounds[0], scale, colour);
     const [low, high] = this.bounds;
     const whole = this.view[1] - this.view[0] > 0.999 * (high - low);
@@ -820,11 +1049,39 @@ class EarshotPlayer extends HTMLElement {
       region.hidden = to <= 0 || from >= 100;
       region.style.left = `${from}%`;
       region.style.width = `${to - from}%`;
+      const { low, high } = region.dataset;
+      const axis = low !== undefined && this.axisOf(region.closest(".track").dataset.track);
+      region.classList.toggle("banded", Boolean(axis));
+      region.style.bottom = axis ? `${100 * axis.place(Number(low))}%` : "";
+      region.style.height = axis ? `${100 * (axis.place(Number(high)) - axis.place(Number(low)))}%` : "";
+    }
+    this.placeBand(percent);
+    if (this.part) {
+      const [from, to] = this.part.map((seconds) => clamp(percent(seconds), -1, 101));
+      Object.assign(this.ui.part.style, { left: `${from}%`, width: `${to - from}%` });
     }
     for (const mark of this.ui.marks.children) {
       const left = percent(Number(mark.dataset.seconds));
       mark.style.left = `${left}%`;
       mark.hidden = left < 0 || left > 100;
+    }
+  }
+
+  /** The axis of a track's spectrogram, or null while its waveform is shown. */
+  axisOf(name) {
+    return this.settings.get(name)?.spectrogram && this.levels ? (this.rows.get(name)?.lane.shown?.axis ?? this.axis) : null;
+  }
+
+  placeBand(percent) {
+    for (const [name, { item }] of this.rows) {
+      const element = item.querySelector(".band");
+      const axis = this.#band?.track === name ? this.axisOf(name) : null;
+      element.hidden = !axis;
+      if (!axis) continue;
+      const { start, end, low_hz: low, high_hz: high } = this.#band;
+      const [from, to] = [start, end].map((seconds) => clamp(percent(seconds), -1, 101));
+      const [bottom, top] = [low, high].map((hz) => 100 * axis.place(hz));
+      Object.assign(element.style, { left: `${from}%`, width: `${to - from}%`, bottom: `${bottom}%`, height: `${top - bottom}%` });
     }
   }
 
@@ -842,6 +1099,7 @@ class EarshotPlayer extends HTMLElement {
       this.ui.ruler.setAttribute("aria-valuenow", position.toFixed(1));
       this.ui.ruler.setAttribute("aria-valuetext", `${clock(position, 1)} of ${clock(this.bounds[1], 1)}`);
       this.emit("cursor", position);
+      if (this.probe?.seconds === null) this.showReadout();
       this.headStale = true;
     }
     if (trouble !== this.lastTrouble) {
@@ -893,7 +1151,8 @@ class EarshotPlayer extends HTMLElement {
     if (trouble) hint.textContent = trouble;
     else if (this.#selection) {
       const [start, end] = this.#selection;
-      hint.textContent = `${clock(start, 2)} – ${clock(end, 2)}  (${(end - start).toFixed(2)} s)`;
+      const band = this.#band ? `\n${readHz(this.#band.low_hz)} – ${readHz(this.#band.high_hz)}` : "";
+      hint.textContent = `${clock(start, 2)} – ${clock(end, 2)}  (${(end - start).toFixed(2)} s)${band}`;
     } else hint.textContent = "";
   }
 
@@ -902,6 +1161,8 @@ class EarshotPlayer extends HTMLElement {
   /** Select [start, end] in seconds, or nothing. Before there is anything to play, it is kept for then. */
   select(region) {
     this.#wanted = region;
+    const dropped = this.#band;
+    this.#band = null;
     if (region && this.bounds) {
       const [start, end] = region.map((seconds) => clamp(seconds, ...this.bounds)).sort((a, b) => a - b);
       region = end - start >= SHORTEST_LOOP ? [start, end] : null;
@@ -912,6 +1173,42 @@ class EarshotPlayer extends HTMLElement {
     this.place();
     this.showTransport();
     this.emit("selection", region);
+    if (dropped) this.emit("band", null);
+  }
+
+  /** Select a band: {track, start, end, low_hz, high_hz}. The times are the selection. */
+  selectBand(band) {
+    this.#band = null;
+    this.select([band.start, band.end]);
+    if (!this.#selection) return;
+    const [start, end] = this.#selection;
+    this.#band = { ...band, start, end };
+    this.place();
+    this.showHint();
+    this.emit("band", this.#band);
+  }
+
+  /** While on, dragging on a spectrogram draws bands: the way for a finger, whose drag up or down moves the page. */
+  setBoxing(on) {
+    this.boxing = on;
+    this.ui.boxing.setAttribute("aria-pressed", on);
+    this.ui.player.classList.toggle("boxing", on);
+  }
+
+  /** The band between two points of a lane, {x, y} in pixels of the page. */
+  bandBetween(name, lane, one, other) {
+    const box = lane.getBoundingClientRect();
+    const axis = this.axisOf(name);
+    const [start, end] = this.view;
+    const secondsAt = (x) => clamp(start + ((x - box.left) / box.width) * (end - start), ...this.bounds);
+    const narrow = Math.abs(other.x - one.x) < NARROWEST;
+    const least = Math.max(SHORTEST_LOOP, (NARROWEST / box.width) * (end - start)) / 2;
+    const middle = clamp(secondsAt((one.x + other.x) / 2), this.bounds[0] + least, this.bounds[1] - least);
+    const within = this.#boxed && middle >= this.#boxed[0] && middle <= this.#boxed[1];
+    const times = [one.x, other.x].map(secondsAt).sort((a, b) => a - b);
+    const [from, to] = !narrow ? times : within ? this.#boxed : [middle - least, middle + least];
+    const [low, high] = [one.y, other.y].map((y) => axis.hz((box.bottom - y) / box.height)).sort((a, b) => a - b);
+    return { track: name, start: from, end: to, low_hz: low, high_hz: high };
   }
 
   /** Of a selection that was asked for earlier, what this stage holds; all of it is no selection. */
@@ -939,8 +1236,11 @@ class EarshotPlayer extends HTMLElement {
     if (on && !this.#selection) this.say("Drag over a track to select what to loop.");
   }
 
-  /** Pointers on a lane: tap goes there, drag selects (or moves an end of the selection), two fingers zoom and move. */
-  pointers(lane) {
+  /**
+   * Pointers on a lane: tap goes there, drag selects (or moves an end of the selection), two fingers zoom and move. On a
+   * spectrogram a drag that sets out up or down, or with Shift, or while `boxing`, selects a band.
+   */
+  pointers(lane, name = null) {
     const down = new Map();
     const secondsAt = (x) => {
       const box = lane.getBoundingClientRect();
@@ -961,10 +1261,11 @@ class EarshotPlayer extends HTMLElement {
       this.dragging = false;
       if (event.type === "pointercancel" || !done || !single) return;
       if (done.kind === "drag" && done.region) this.select(done.region);
+      if (done.kind === "band") this.selectBand(done.band);
       if (done.kind === "tap") this.tap(secondsAt(event.clientX));
     };
     lane.addEventListener("pointerdown", (event) => {
-      if (!this.stage || event.button !== 0 || event.target.closest(".mark, .region")) return;
+      if (!this.stage || event.button !== 0 || event.target.closest(".mark, .region, .against")) return;
       lane.setPointerCapture(event.pointerId);
       down.set(event.pointerId, event.clientX);
       this.dragging = true;
@@ -974,10 +1275,14 @@ class EarshotPlayer extends HTMLElement {
       } else {
         const edge = edgeAt(event);
         const fixed = edge < 0 ? secondsAt(event.clientX) : this.#selection[1 - edge];
-        gesture = { kind: "tap", from: event.clientX, fixed };
+        gesture = { kind: "tap", from: { x: event.clientX, y: event.clientY }, fixed };
+        gesture.boxes = this.boxing || event.shiftKey;
+        this.#boxed = this.#selection;
       }
+      this.hover(event, lane, name);
     });
     lane.addEventListener("pointermove", (event) => {
+      this.hover(event, lane, name);
       if (!down.has(event.pointerId)) {
         lane.classList.toggle("edge", edgeAt(event) >= 0);
         return;
@@ -989,8 +1294,16 @@ class EarshotPlayer extends HTMLElement {
         const box = lane.getBoundingClientRect();
         const start = gesture.centre - (((a + b) / 2 - box.left) / box.width) * span;
         this.setView([start, start + span]);
-      } else if (gesture.kind === "drag" || (gesture.kind === "tap" && Math.abs(event.clientX - gesture.from) > 4)) {
-        gesture.kind = "drag";
+        return;
+      }
+      if (gesture.kind === "tap") gesture.kind = this.dragKind(gesture, event, name);
+      if (gesture.kind === "band") {
+        gesture.band = this.bandBetween(name, lane, gesture.from, { x: event.clientX, y: event.clientY });
+        this.#band = gesture.band;
+        this.#selection = [gesture.band.start, gesture.band.end];
+        this.place();
+        this.showHint();
+      } else if (gesture.kind === "drag") {
         gesture.region = [gesture.fixed, secondsAt(event.clientX)].map((seconds) => clamp(seconds, ...this.bounds)).sort((a, b) => a - b);
         this.#selection = gesture.region;
         this.place();
@@ -999,7 +1312,28 @@ class EarshotPlayer extends HTMLElement {
     });
     lane.addEventListener("pointerup", finish);
     lane.addEventListener("pointercancel", finish);
+    lane.addEventListener("pointerleave", (event) => {
+      if (event.pointerType !== "touch") this.setProbe(null); // what a finger has read stays when it is lifted
+    });
     lane.addEventListener("wheel", (event) => this.wheel(event, lane, secondsAt(event.clientX)), { passive: false });
+  }
+
+  /** What a drag is, once it has gone far enough to tell. */
+  dragKind({ from, boxes }, event, name) {
+    const [across, up] = [Math.abs(event.clientX - from.x), Math.abs(event.clientY - from.y)];
+    if (this.axisOf(name)) {
+      if (boxes) return Math.max(across, up) > 4 ? "band" : "tap";
+      if (event.pointerType !== "touch" && up > 1.5 * across) return up > NARROWEST ? "band" : "tap";
+    }
+    return across > 4 ? "drag" : "tap";
+  }
+
+  /** Read the spectrogram under the pointer. */
+  hover(event, lane, name) {
+    if (!name || !this.settings.get(name)?.spectrogram || event.target.closest(".against")) return;
+    const box = lane.getBoundingClientRect();
+    const seconds = this.view[0] + clamp((event.clientX - box.left) / box.width, 0, 1) * (this.view[1] - this.view[0]);
+    this.setProbe({ name, seconds, place: clamp((box.bottom - event.clientY) / box.height, 0, 1) });
   }
 
   tap(seconds) {
@@ -1049,15 +1383,171 @@ class EarshotPlayer extends HTMLElement {
     lane.addEventListener("wheel", (event) => this.wheel(event, lane, secondsAt(event.clientX)), { passive: false });
   }
 
+  // -- takes: the job's own tracks (A) and those of an edit of it (B), heard in turn at the same instants
+
+  /**
+   * The id of an edit of this job, to be B as soon as it is ready; null: there is only A. B may hold a part of the recording:
+   * then playing stays in it while B is heard. The take before stays until the new one is ready.
+   */
+  get take() {
+    return this.#take;
+  }
+
+  set take(id) {
+    if (id === this.#take) {
+      if (id && id === this.#edited?.id) this.emit("take", { id, state: this.#edited.record.state, ready: true });
+      return;
+    }
+    this.#take = id;
+    this.takeWatch?.close();
+    this.takeWatch = null;
+    if (!id) {
+      if (this.#side === "B") this.side = "A";
+      this.transport.stand(null, null);
+      this.#edited = null;
+      this.showTakes();
+      return;
+    }
+    const watch = (this.takeWatch = new Watch(this.urlOf(id), true));
+    watch.addEventListener("job", () => this.showTake(watch));
+    watch.addEventListener("gone", (event) => this.refuseTake(id, { status: "gone", error: event.detail }));
+  }
+
+  /** Which of the two is heard. */
+  get side() {
+    return this.#side;
+  }
+
+  /** Change over to the other, at the same instant; B only when it is there. */
+  set side(side) {
+    if (side === this.wanted || (side === "B" && !this.#edited)) return;
+    this.wanted = side;
+    this.transport.turn();
+    this.showTakes();
+  }
+
+  /** What there is of a job, this one or its take, for whoever rates it: {record, name, stage, bounds}, or null. */
+  resultOf(job) {
+    const { id, record, stage } = this.#edited ?? {};
+    const own = job === this.subject && this.stage && this.record;
+    if (!own && job !== id) return null;
+    const shown = own ? this.stage : stage;
+    const start = shown.start / shown.sample_rate;
+    const bounds = [start, start + shown.length / shown.sample_rate];
+    return { record: own ? this.record : record, name: own ? this.loaded : "full", stage: shown, bounds };
+  }
+
+  /** [start, end] in seconds of the take at hand, or null. */
+  get part() {
+    return this.#edited && this.resultOf(this.#edited.id).bounds;
+  }
+
+  showTake(watch) {
+    const { job: record } = watch;
+    const id = this.#take;
+    if (!record || watch !== this.takeWatch) return;
+    const { state, stages } = record;
+    if (["failed", "cancelled"].includes(state.status)) return this.refuseTake(id, state);
+    if (!stages.full) return this.emit("take", { id, state, ready: false });
+    if (this.#edited?.id === id) return;
+    this.#edited = { id, base: `${this.urlOf(id)}/full`, stage: stages.full, record };
+    if (this.#side === "B") this.transport.load(this.#edited.base, stages.full);
+    else this.transport.stand(this.#edited.base, stages.full);
+    this.showTakes();
+    this.emit("take", { id, state, ready: true });
+  }
+
+  /** An edit that will not come: what was at hand before stays. */
+  refuseTake(id, state) {
+    if (id !== this.#take) return;
+    this.takeWatch?.close();
+    this.takeWatch = null;
+    if (this.#edited?.id === id) this.take = null; // it was here and is not any more
+    else this.#take = this.#edited?.id ?? null;
+    this.emit("take", { id, state, ready: false });
+  }
+
+  dropTake() {
+    this.takeWatch?.close();
+    this.takeWatch = this.#take = this.#edited = null;
+    this.#side = this.wanted = "A";
+    this.showTakes();
+  }
+
+  /** The whole result has come while the edit of a part is heard. */
+  replaceOriginal(base, stage) {
+    this.transport.stand(base, stage);
+    this.#original = { base, stage };
+    this.showOriginal();
+    this.showSide();
+  }
+
+  turned() {
+    this.#side = this.transport.base === this.#edited?.base ? "B" : "A";
+    this.wanted = this.transport.next?.turned ? this.wanted : this.#side;
+    this.say("");
+    this.showSide();
+    this.showTakes();
+    this.emit("side", this.#side);
+  }
+
+  /** The lanes show the side that is heard. */
+  showSide() {
+    const { stage, base } = this.#edited ?? {};
+    for (const [name, row] of this.rows) {
+      const url = `${base}/${encodeURIComponent(name)}`;
+      // A reference that came later is not among the tracks of an edit made before.
+      if (this.#side === "A" || !stage.tracks.includes(name)) row.lane = row.original;
+      else if (row.edited?.url === url) row.lane = row.edited;
+      else row.lane = row.edited = new Lane(url, stage, row.canvas, row.picture);
+      if (row.lane.shown) row.lane.paint();
+      else row.picture.getContext("2d").clearRect(0, 0, row.picture.width, row.picture.height);
+    }
+    this.showNotes();
+    this.showTransport();
+    this.refresh();
+  }
+
+  get shownStage() {
+    return this.#side === "B" ? this.#edited.stage : this.stage;
+  }
+
+  /** Seconds at which what the lanes show begins. */
+  get shownFrom() {
+    return this.shownStage.start / this.shownStage.sample_rate;
+  }
+
+  showTakes() {
+    const { takes, part } = this.ui;
+    takes.hidden = !this.#edited;
+    part.hidden = !this.#edited;
+    for (const button of takes.children) button.setAttribute("aria-pressed", button.dataset.side === this.wanted);
+    if (!this.bounds || !this.stage) return;
+    this.showNotes();
+    this.place();
+  }
+
+  /** What a listener has to know of a take. */
+  takeNotes() {
+    if (!this.#edited) return [];
+    const [start, end] = this.part;
+    const { gain } = this.#edited.stage;
+    const whole = start <= this.bounds[0] + SHORTEST_LOOP && end >= this.bounds[1] - SHORTEST_LOOP;
+    const notes = [];
+    if (!whole) notes.push(`B is the edit of ${clock(start, 1)} – ${clock(end, 1)}, separated anew on its own: while B is on, playing stays there.`);
+    if (Math.abs(20 * Math.log10(gain / this.stage.gain)) > 0.05) notes.push("A and B are played with one gain, so that neither seems better by being louder.");
+    return notes;
+  }
+
   // -- downloads
 
-  openFormats(button, title, path) {
+  openFormats(button, title, path, more = []) {
     const items = FORMATS.map(([label, what, format, depth]) => ({
       label,
       what,
       act: () => this.download(`${this.transport.base}/${path}format=${format}&bit_depth=${depth}`, `${title}, ${label}`),
     }));
-    this.openMenu(button, items);
+    this.openMenu(button, [...items, ...more]);
   }
 
   openMix(button) {
@@ -1084,7 +1574,7 @@ class EarshotPlayer extends HTMLElement {
   }
 
   openMenu(button, items) {
-    const { menu, player } = this.ui;
+    const { menu } = this.ui;
     this.menuOpener = button;
     menu.replaceChildren(
       ...items.map(({ label, what, act }) => {
@@ -1099,16 +1589,30 @@ class EarshotPlayer extends HTMLElement {
         return item;
       }),
     );
-    menu.hidden = false;
+    this.putBeside(menu, button);
+    menu.firstElementChild.focus({ preventScroll: true });
+  }
+
+  /** Show a box below a button, or above it where there is no room. */
+  putBeside(element, button) {
+    element.hidden = false;
     button.setAttribute("aria-expanded", "true");
     const box = button.getBoundingClientRect();
-    const outer = player.getBoundingClientRect();
-    const left = clamp(box.left - outer.left, 8, Math.max(8, outer.width - menu.offsetWidth - 8));
+    const outer = this.ui.player.getBoundingClientRect();
+    const left = clamp(box.left - outer.left, 8, Math.max(8, outer.width - element.offsetWidth - 8));
     const below = box.bottom - outer.top + 6;
-    const above = box.top - outer.top - menu.offsetHeight - 6;
-    const fits = box.bottom + menu.offsetHeight + 12 < innerHeight || above < 0;
-    Object.assign(menu.style, { left: `${left}px`, top: `${fits ? below : above}px` });
-    menu.firstElementChild.focus({ preventScroll: true });
+    const above = box.top - outer.top - element.offsetHeight - 6;
+    const fits = box.bottom + element.offsetHeight + 12 < innerHeight || above < 0;
+    Object.assign(element.style, { left: `${left}px`, top: `${fits ? below : above}px` });
+  }
+
+  /** Show or hide the explanation of the spectrograms. */
+  toggleCard(on) {
+    const { what, card } = this.ui;
+    if (on) this.putBeside(card, what);
+    card.hidden = !on;
+    what.setAttribute("aria-expanded", on);
+    if (on) card.focus({ preventScroll: true });
   }
 
   closeMenu() {
@@ -1140,6 +1644,17 @@ class EarshotPlayer extends HTMLElement {
     ui.fit.onclick = () => this.stage && this.setView(this.bounds);
     ui["all-wave"].onclick = () => this.setAllSpectrogram(false);
     ui["all-spectrogram"].onclick = () => this.setAllSpectrogram(true);
+    ui["all-difference"].onclick = () => this.setAllSpectrogram(true, true);
+    ui["axis-choice"].onclick = (event) => this.openAxes(event.currentTarget);
+    ui.boxing.onclick = () => this.setBoxing(!this.boxing);
+    ui.what.onclick = () => this.toggleCard(ui.card.hidden);
+    ui.card.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.toggleCard(false);
+      ui.what.focus({ preventScroll: true });
+    });
+    for (const button of ui.takes.children) button.onclick = () => (this.side = button.dataset.side);
     ui.help.onclick = () => ui["help-dialog"].showModal();
     ui.cancel.onclick = () => this.cancelJob();
     ui.delete.onclick = () => ui["delete-dialog"].showModal();
@@ -1160,6 +1675,8 @@ class EarshotPlayer extends HTMLElement {
       this.use();
       this.transport.wake();
       if (!ui.menu.hidden && !event.target.closest(".menu")) this.closeMenu();
+      if (!ui.card.hidden && !event.target.closest(".card, .what")) this.toggleCard(false);
+      if (!event.target.closest(".track .lane")) this.setProbe(null);
     });
     // A click with the mouse leaves the keyboard with the player, so that Space plays and does not press the button again.
     ui.player.addEventListener("click", (event) => {
@@ -1223,6 +1740,7 @@ class EarshotPlayer extends HTMLElement {
       i: () => this.markEdge(0),
       o: () => this.markEdge(1),
       l: () => this.setLooping(!this.#looping),
+      b: this.#edited && (() => (this.side = this.wanted === "A" ? "B" : "A")),
       m: () => this.mute(this.chosen ?? this.stage.tracks[0]),
     }[key.length === 1 ? key.toLowerCase() : key];
   }

@@ -127,6 +127,7 @@ export class Library {
     this.origin = stage.start / stage.sample_rate;
     this.tracks = new Map(stage.tracks.map((name) => [name, new Pcm(`${base}/${encodeURIComponent(name)}.pcm`, stage, rate, keep)]));
     this.length = Math.ceil((stage.length * rate) / stage.sample_rate);
+    this.trim = 1; // gain by which it is brought to that of another take
     this.pending = new Map();
     this.failures = 0;
     this.retryAt = 0;

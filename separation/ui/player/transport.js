@@ -1,6 +1,6 @@
 /**
  * Sound: blocks into Web Audio, sample-adjacent, all tracks at the same instants (`Deck`); play, seek, loop, waiting for
- * the network (`Transport`). Knows no element.
+ * the network, and changing over between two takes of one recording (`Transport`). Knows no element.
  */
 
 import { Library, stretches } from "./samples.js";
@@ -52,7 +52,13 @@ class Deck {
     const time = at / this.rate;
     this.seam.gain.cancelScheduledValues(time);
     this.seam.gain.setValueAtTime(1, time);
-    this.gate.gain.setTargetAtTime(1, time, GATE);
+    this.gate.gain.setTargetAtTime(this.library.trim, time, GATE);
+    this.opened = time;
+  }
+
+  /** Follow the trim of the library. */
+  trim(time) {
+    if (this.running) this.gate.gain.setTargetAtTime(this.library.trim, Math.max(time, this.opened), RAMP);
   }
 
   stop(at) {
@@ -190,7 +196,8 @@ export class Transport extends EventTarget {
     this.volume = 1;
     this.underruns = 0;
     this.waitingSince = null;
-    this.heard = {}; // seconds that each track has sounded, since they were last taken
+    this.aside = null; // {base, library}: another take of the recording, kept at hand; see `stand`
+    this.heard = new Map(); // address of a stage -> {track: seconds that it has sounded}, since they were last taken
     this.countedTo = 0; // seconds of the context's clock
     this.online = () => this.hurry();
     window.addEventListener("online", this.online);
@@ -247,15 +254,74 @@ export class Transport extends EventTarget {
     return loop[1] - loop[0] >= SHORTEST_LOOP * library.rate ? loop : null;
   }
 
-  /** Take a stage. While another one plays, change over at the same place as soon as the new samples are here. */
+  /**
+   * Take a stage in the place of the one that is heard. While that one plays, change over at the same place as soon as the new
+   * samples are here.
+   */
   load(base, stage) {
+    if (this.next?.turned) this.settle();
     this.next?.library.close();
     this.next = null;
-    const sameRate = this.stage?.sample_rate === stage.sample_rate;
-    const library = this.listen(new Library(base, stage, sameRate ? this.rate : stage.sample_rate));
-    if (this.deck?.running && sameRate) this.next = { base, library };
+    const library = this.open(base, stage);
+    const sameRate = library.rate === this.audio?.sampleRate;
+    if (this.deck?.running && sameRate && this.reaches(library)) this.next = { base, library };
     else this.replace(base, library);
+    this.balance();
     this.tick();
+  }
+
+  open(base, stage) {
+    const sameRate = this.stage?.sample_rate === stage.sample_rate;
+    return this.listen(new Library(base, stage, sameRate ? this.rate : stage.sample_rate));
+  }
+
+  /** Whether a library has what is heard now. */
+  reaches(library, position = this.position) {
+    const into = (position - library.origin) * library.rate;
+    return into > -1 && into < library.length - 1;
+  }
+
+  /**
+   * Keep another take of the recording at hand, with the samples around the cursor, so that `turn` can change over at once; no
+   * `stage`: none. Both are heard with one gain, that of the louder: what sounds louder would seem better.
+   */
+  stand(base, stage) {
+    if (this.next?.turned) this.settle();
+    this.aside?.library.close();
+    this.aside = stage ? { base, library: this.open(base, stage) } : null;
+    this.balance();
+    this.tick();
+  }
+
+  /**
+   * Change over to the take at hand, at the same instant, and have the other at hand from then on. Where it does not reach, it
+   * begins at its start. Asked for again before it has happened, nothing happens.
+   */
+  turn() {
+    if (this.next?.turned) {
+      this.next = null;
+      this.dispatchEvent(new Event("side"));
+    } else if (this.aside) {
+      if (this.next) this.settle();
+      this.next = { ...this.aside, turned: true };
+      if (!this.deck?.running || !this.reaches(this.next.library)) this.settle();
+    }
+    this.tick();
+  }
+
+  /** What is due when its samples are here happens now. */
+  settle() {
+    const { base, library, turned } = this.next;
+    this.next = null;
+    this.replace(base, library, turned);
+  }
+
+  /** Two takes are heard with one gain, the smaller of theirs; one alone as it was served. */
+  balance() {
+    const libraries = [this.library, this.next?.library, this.aside?.library].filter(Boolean);
+    const least = this.aside ? Math.min(...libraries.map(({ stage }) => stage.gain)) : 0;
+    for (const library of libraries) library.trim = this.aside ? least / library.stage.gain : 1;
+    if (this.audio) this.deck?.trim(this.audio.currentTime);
   }
 
   listen(library) {
@@ -264,24 +330,30 @@ export class Transport extends EventTarget {
     return library;
   }
 
-  replace(base, library) {
+  replace(base, library, turned = false) {
     const { position } = this;
+    const reaches = this.reaches(library, position);
+    this.count();
     this.retire(this.deck);
-    this.library?.close();
     this.deck = null;
     if (this.audio && this.audio.sampleRate !== library.rate) this.closeContext();
-    this.base = base;
-    this.library = library;
-    this.cursor = clamp(position, this.start, this.end);
-    this.dispatchEvent(new Event("stage"));
+    this.take(base, library, turned);
+    this.cursor = reaches ? clamp(position, this.start, this.end) : this.start;
+    this.dispatchEvent(new Event(turned ? "side" : "stage"));
+  }
+
+  /** From now on this one is heard; the one before is at hand if it was a turn, else it goes. */
+  take(base, library, turned) {
+    if (turned) this.aside = { base: this.base, library: this.library };
+    else this.library?.close();
+    Object.assign(this, { base, library });
   }
 
   unload() {
     this.pause();
-    this.next?.library.close();
-    this.library?.close();
+    for (const library of [this.next?.library, this.library, this.aside?.library]) library?.close();
     this.retire(this.deck);
-    this.next = this.library = this.deck = null;
+    this.next = this.library = this.deck = this.aside = null;
     this.loop = null;
     this.cursor = 0;
   }
@@ -298,9 +370,11 @@ export class Transport extends EventTarget {
       this.master.connect(this.audio.destination);
       this.audio.onstatechange = () => this.tick();
     }
-    if (this.audio.sampleRate !== this.library.rate) {
-      this.library.close();
-      this.library = this.listen(new Library(this.base, this.stage, this.audio.sampleRate));
+    for (const side of [this, this.aside]) {
+      if (!side || side.library.rate === this.audio.sampleRate) continue;
+      side.library.close();
+      side.library = this.listen(new Library(side.base, side.library.stage, this.audio.sampleRate));
+      this.balance();
     }
     this.deck ??= new Deck(this.audio, this.library, this.master, this.levels);
     if (this.audio.state !== "running") this.audio.resume();
@@ -317,9 +391,9 @@ export class Transport extends EventTarget {
     const now = this.audio?.currentTime ?? 0;
     const seconds = Math.max(0, now - this.countedTo);
     if (this.deck?.running && this.volume > 0) {
-      for (const name of this.library.tracks.keys()) {
-        if (this.levels[name] > 0) this.heard[name] = (this.heard[name] ?? 0) + seconds;
-      }
+      const heard = this.heard.get(this.base) ?? {};
+      for (const name of this.library.tracks.keys()) if (this.levels[name] > 0) heard[name] = (heard[name] ?? 0) + seconds;
+      this.heard.set(this.base, heard);
     }
     this.countedTo = now;
   }
@@ -334,7 +408,7 @@ export class Transport extends EventTarget {
   play() {
     if (!this.library || this.playing) return;
     if (this.cursor >= this.end - 0.01) this.cursor = this.start;
-    if (this.loop && (this.cursor < this.loop[0] || this.cursor >= this.loop[1])) this.cursor = this.loop[0];
+    if (this.loop && (this.cursor < this.loop[0] || this.cursor >= this.loop[1])) this.cursor = clamp(this.loop[0], this.start, this.end);
     this.playing = true;
     this.askedAt = performance.now();
     this.ensureContext();
@@ -405,7 +479,7 @@ export class Transport extends EventTarget {
   }
 
   hurry() {
-    for (const library of [this.library, this.next?.library]) if (library) library.retryAt = 0;
+    for (const library of [this.library, this.next?.library, this.aside?.library]) if (library) library.retryAt = 0;
     this.tick();
   }
 
@@ -415,17 +489,26 @@ export class Transport extends EventTarget {
     if (!this.library) return;
     this.count();
     if (this.playing) {
+      if (!this.deck) this.ensureContext();
       if (this.deck.running) this.keepGoing();
       else this.tryToStart();
     }
     if (this.next) this.tryToChangeOver();
     this.library.want(this.wishes(this.library, this.position));
-    const idle = !this.playing && this.library.pending.size === 0 && this.library.failures === 0;
+    const busy = ({ pending, failures }) => pending.size > 0 || failures > 0;
+    if (this.aside && !busy(this.library)) this.prepare(this.aside.library);
+    const idle = !this.playing && !busy(this.library) && !(this.aside && busy(this.aside.library));
     if (!idle) this.timer = setTimeout(() => this.tick(), TICK);
   }
 
-  /** Blocks to fetch from a place on, [name, index]: what is heard first, and near before far. */
-  wishes(library, position, ahead = this.playing ? FETCH_AHEAD : 1) {
+  /** Have what a turn would need first. */
+  prepare(library) {
+    const from = this.reaches(library) ? this.position : library.origin;
+    library.want(this.wishes(library, from, this.playing ? 3 : 1, false));
+  }
+
+  /** Blocks to fetch from a place on, [name, index]: what is heard first, and near before far; then, if so wished, the rest. */
+  wishes(library, position, ahead = this.playing ? FETCH_AHEAD : 1, rest = this.playing) {
     const names = [...library.tracks.keys()];
     const heard = names.filter((name) => this.levels[name] > 0);
     const silent = names.filter((name) => !heard.includes(name));
@@ -442,7 +525,7 @@ export class Transport extends EventTarget {
       return Array.from({ length: longest }, (_, i) => each.map((items) => items[i]).filter(Boolean)).flat();
     };
     // What a listener may unmute next is only fetched for the near future, and after what is heard.
-    return [...list(heard), ...(this.playing ? list(silent) : [])];
+    return [...list(heard), ...(rest ? list(silent) : [])];
   }
 
   here(library, position) {
@@ -480,13 +563,9 @@ export class Transport extends EventTarget {
   }
 
   tryToChangeOver() {
-    const { base, library } = this.next;
+    const { base, library, turned } = this.next;
     const { position } = this;
-    if (!this.playing) {
-      this.next = null;
-      this.replace(base, library);
-      return;
-    }
+    if (!this.playing || !this.reaches(library)) return this.settle();
     library.want(this.wishes(library, position, 3));
     if (!this.deck.running || !this.here(library, position) || !this.here(library, position + 0.2)) return;
     const at = Math.ceil((this.audio.currentTime + LEAD) * this.rate);
@@ -496,9 +575,10 @@ export class Transport extends EventTarget {
     this.deck.start(at, this.frame(there, library), this.loopFrames(library));
     this.deck.schedule(at + AHEAD * this.rate, at);
     this.retire(old, at); // the gates of the two cross: together they are 1 at every instant
-    this.library.close();
-    Object.assign(this, { base, library, next: null });
-    this.dispatchEvent(new Event("stage"));
+    this.count();
+    this.next = null;
+    this.take(base, library, turned);
+    this.dispatchEvent(new Event(turned ? "side" : "stage"));
   }
 
   changed() {
