@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from separation.datasets import Track
     from separation.engine import Progress as Step
     from separation.evaluation import Evaluated, Ranked, Results
+    from separation.metrics import Value
+
+LEVEL = "reference_db"
+"""Says where a source is too quiet for its faults to matter."""
 
 
 class ProtocolName(StrEnum):
@@ -41,6 +45,9 @@ def evaluate(
     window: Annotated[float, typer.Option(min=0.001, help="Seconds of a window of BSS-eval v4 and of series.")] = 1.0,
     hop: Annotated[float | None, typer.Option(min=0.001, help="Seconds from window to window; the window's.")] = None,
     segments: Annotated[bool, typer.Option("--segments", help="Give the value of every window, too.")] = False,
+    worst: Annotated[
+        float | None, typer.Option(min=0.001, help="Say which stretch of so many seconds is worst, silence left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare estimates with the references of the same names."""
@@ -59,10 +66,17 @@ def evaluate(
         )
     for note in result.notes:
         talk.print(f"  {note}", soft_wrap=True, markup=False)
+    stretches = {}
+    if worst is not None:
+        levels = evaluated(reference, estimate, metrics=[LEVEL], window=window, hop=hop).values
+        stretches = {track: _worst([*values, *levels[track]], worst) for track, values in result.values.items()}
     if as_json:
-        print(json.dumps(document(result, segments=segments), indent=2, ensure_ascii=False, allow_nan=False))
+        found = document(result, segments=segments)
+        for track, of_track in stretches.items():
+            (found if result.single else found["tracks"][track])["worst"] = of_track
+        print(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show_evaluation(result, segments)
+        _show_evaluation(result, segments, stretches)
 
 
 @app.command()
@@ -231,7 +245,23 @@ def _comparisons(table: "Results", metric: str) -> list[dict[str, Any]]:
     return found
 
 
-def _show_evaluation(result: "Evaluated", segments: bool) -> None:
+def _worst(values: Sequence["Value"], seconds: float) -> list[dict[str, Any]]:
+    """Where each source fares worst, by every metric that has windows and a better and a worse."""
+    from separation.engine.segments import record_of, worst
+    from separation.metrics import METRICS
+
+    record, found = record_of(values), []
+    for series in record["series"]:
+        source, metric = series["source"], series["metric"]
+        if METRICS[metric].direction == "neither":
+            continue
+        stretch = worst(record, source, metric, seconds)
+        if stretch is not None:
+            found.append({"source": source, "metric": metric, "start": stretch[0], "end": stretch[1]})
+    return found
+
+
+def _show_evaluation(result: "Evaluated", segments: bool, stretches: dict[str, list[dict[str, Any]]]) -> None:
     from separation.evaluation import track_numbers
     from separation.metrics import METRICS
 
@@ -246,9 +276,24 @@ def _show_evaluation(result: "Evaluated", segments: bool) -> None:
         console.print(table)
         if segments:
             _show_segments(console, track, values)
+        if track in stretches:
+            _show_worst(console, track, stretches[track])
     missing = sum(value.value is None for values in result.values.values() for value in values)
     if missing:
         talk.print(f"{missing} values do not exist, e.g. in silent windows, and are left out; --json says why.")
+
+
+def _show_worst(console: Console, track: str, found: Sequence[dict[str, Any]]) -> None:
+    from separation.metrics import METRICS
+
+    table = Table(
+        "source", "metric", Column("from", justify="right"), Column("to", justify="right"), title=f"{track}: worst"
+    )
+    for one in found:
+        table.add_row(
+            one["source"] or "all", METRICS[one["metric"]].title, f"{one['start']:.2f} s", f"{one['end']:.2f} s"
+        )
+    console.print(table)
 
 
 def _show_segments(console: Console, track: str, values: Sequence[Any]) -> None:

@@ -17,6 +17,7 @@ A record belongs to the stage as it was: references that are added later make an
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,7 +35,7 @@ from torch import Tensor
 from separation.audio import BaseReader, Reader, Writer, open_reader, require_disk
 from separation.audio.files import temporary_name
 from separation.datasets.names import match
-from separation.engine.latents import read_grid
+from separation.engine.latents import LatentGrid, read_grid
 from separation.engine.options import RESIDUAL, Options
 from separation.engine.references import reference_side
 from separation.engine.run import run
@@ -47,7 +48,7 @@ from separation.models import build_oracle, oracle_name
 from separation.signals import Samples
 
 FILE = "segments.json"
-VERSION = 1
+VERSION = 2
 WINDOW = 1.0
 """Seconds."""
 BLOCK = 15
@@ -59,6 +60,8 @@ QUIET_DB = 40.0
 """How far below its loudest second a source is out of hearing beside the others: `worst` looks for no faults there."""
 BLIND = ("estimate_db", "stem_similarity", "residual_db")
 BSS = ("bss_eval_v4.SDR", "bss_eval_v4.SIR", "bss_eval_v4.SAR")
+COMPARISONS = ("si_sdr", *BSS)
+"""What needs references."""
 ENTROPY = "mask_entropy"
 REST = "everything else"
 """The source that stands for what no reference covers, where somebody has to interfere."""
@@ -67,6 +70,7 @@ STRETCHES = 10
 
 _BOUND_DB = 200.0
 _REFERENCE = "reference-"
+_SCRATCH = ".oracle-"
 Record = dict[str, Any]
 Estimates = Callable[[int, int], Tensor]
 
@@ -94,11 +98,12 @@ def measure_stage(
         cancelled: asked before every block.
 
     Returns:
-        The record: ``version``, ``window`` and ``hop`` (s), ``count`` of windows, ``duration`` (s), ``sources``, ``references``
-        (names by source), ``missing`` (sources without), ``oracle``, ``complete``, ``fraction`` and ``series``: each with
-        ``source`` ("" for all together), ``metric`` (a name of `METRICS`), ``of`` ("estimate", "mixture", "oracle" or
-        "reference"), ``values`` (a number or None each second; shorter than ``count`` while it grows) and ``reasons``
-        (of `REASONS`: the places in ``values`` that are None for it).
+        The record: ``version``, ``window`` and ``hop`` (s), ``count`` of windows, ``duration`` (s), ``sources``, ``compared``
+            and ``masks`` (whether there are, or will be, numbers that need references, or masks), ``references`` (names by
+            source), ``missing`` (sources without), ``oracle``, ``stamp`` (of the stage that was measured), ``complete``,
+            ``fraction`` and ``series``: each with ``source`` ("" for all together), ``metric`` (a name of `METRICS`), ``of``
+            ("estimate", "mixture", "oracle" or "reference"), ``values`` (a number or None each second; shorter than ``count``
+            while it grows) and ``reasons`` (of `REASONS`: the places in ``values`` that are None for it).
 
     Raises:
         UnknownJob: the stage is not there, or was deleted meanwhile.
@@ -195,13 +200,40 @@ def worst_stretches(
     counts = np.convolve(there, np.ones(size), "valid")
     means = np.convolve(badness, np.ones(size), "valid") / np.maximum(counts, 1)
     means[counts < min(ceil(size / 2), counts.max())] = -inf
-    stretches = []
+    stretches: list[tuple[float, float]] = []
     while len(stretches) < STRETCHES and means.max() > -inf:
         first = int(means.argmax())
         means[max(0, first - size + 1) : first + size] = -inf
         start = first * record["hop"]
         stretches.append((start, min(record["duration"], start + size * record["hop"])))
     return stretches
+
+
+def record_of(values: Sequence[Value]) -> Record:
+    """What `measure` said of one recording as a record, as far as `worst_stretches` needs it.
+
+    With the windows of ``reference_db``, which must have been measured; metrics with windows of their own are left out.
+    """
+    rows: dict[tuple[str, str], list[Value]] = {}
+    for value in values:
+        if value.start is not None:
+            rows.setdefault((value.source, value.metric), []).append(value)
+    (first, *_) = levels = next(found for (_, metric), found in rows.items() if metric == "reference_db")
+    starts = [value.start for value in levels]
+    return {
+        "hop": first.duration if len(levels) < 2 else (levels[1].start or 0.0) - (first.start or 0.0),
+        "duration": max((value.start or 0.0) + value.duration for value in values),
+        "series": [
+            {
+                "source": source,
+                "metric": metric,
+                "of": "reference" if metric == "reference_db" else "estimate",
+                "values": [value.value for value in found],
+            }
+            for (source, metric), found in rows.items()
+            if [value.start for value in found] == starts
+        ],
+    }
 
 
 class _Block(NamedTuple):
@@ -224,7 +256,7 @@ class _Stage:
             raise _gone() from None
         self.folder = folder
         self.permutation = bool(described.get("permutation_invariant"))
-        self.latents = bool(described.get("latents"))
+        self.grid = _grid(folder) if described.get("latents") else None
         self.mixture = readers.pop("mixture")
         self.residual = readers.pop(RESIDUAL, None)
         self.references = {
@@ -265,6 +297,14 @@ class _Stage:
         return lambda start, length: _tensor(self.mixture, start, length).expand(len(truths), -1, -1)
 
 
+def _grid(folder: Path) -> LatentGrid | None:
+    """The picture of the masks; None where it is damaged, because the other numbers do not need it."""
+    try:
+        return read_grid(folder / LATENTS)
+    except JobError:
+        return None
+
+
 class _Combined(BaseReader):
     """The sum of readers of one form, less some others. Closing it leaves them open."""
 
@@ -302,6 +342,8 @@ class _Book:
             "count": stage.count,
             "duration": stage.length / stage.sample_rate,
             "sources": list(stage.stems),
+            "compared": bool(stage.references),
+            "masks": stage.grid is not None,
             "references": {},
             "missing": [],
             "oracle": oracle if stage.references else None,
@@ -316,7 +358,7 @@ class _Book:
         self._record["references"] = {source: list(names) for source, names in matched.items()}
         self._record["missing"] = [source for source in self._record["sources"] if source not in matched]
         if not matched:
-            self._record["oracle"] = None
+            self._record |= {"compared": False, "oracle": None}
 
     def blocks(self) -> Iterator[_Block]:
         """The blocks of a pass; after each the record is written and the progress told."""
@@ -396,12 +438,9 @@ def _blind(stage: _Stage, book: _Book) -> None:
 
 
 def _undecided(stage: _Stage, book: _Book) -> None:
-    """How undecided the masks were, from the picture that was kept of them: means weighted by energy, as `MaskEntropy` has it."""
-    if not stage.latents:
-        return
-    try:
-        grid = read_grid(stage.folder / LATENTS)
-    except JobError:  # damaged, or deleted under us: the other numbers do not need it
+    """How undecided the masks were, from the picture that was kept of them; weighted by energy, as `MaskEntropy` has it."""
+    grid = stage.grid
+    if grid is None:
         return
     energy = (10 ** (grid.activations_db().astype(np.float64) / 10)).sum(0) * np.isfinite(grid.entropy)
     edges = np.linspace(0, grid.duration, len(energy) + 1)
@@ -413,10 +452,16 @@ def _undecided(stage: _Stage, book: _Book) -> None:
 
     weight, spread = total(energy), total(energy * np.nan_to_num(grid.entropy))
     values = [float(s / w) if w > 0 else None for s, w in zip(spread, weight, strict=True)]
-    missing = "silent mixture" if len(grid.sources) > 1 else "one source only"
-    loud = [level is not None and missing == "silent mixture" for level in book.values("", "estimate_db", "mixture")]
-    why = ["" if x is not None else "undefined" if heard else missing for x, heard in zip(values, loud, strict=True)]
-    book.add("", ENTROPY, "estimate", values, why)
+    levels = book.values("", "estimate_db", "mixture")
+
+    def reason(window: int) -> str:
+        if values[window] is not None:
+            return ""
+        if len(grid.sources) < 2:
+            return "one source only"
+        return "silent mixture" if levels[window] is None else "undefined"
+
+    book.add("", ENTROPY, "estimate", values, [reason(window) for window in range(stage.count)])
 
 
 def _compare(stage: _Stage, book: _Book, truths: Mapping[str, Reader], estimates: Estimates, of: str) -> None:
@@ -458,10 +503,10 @@ def _compare_oracle(stage: _Stage, book: _Book, truths: Mapping[str, Reader], na
     """Run the oracle over the stage into scratch files, raw as oracles are, and compare those."""
     require_disk(stage.folder, 4 * stage.mixture.channels * stage.length * len(truths))
     separator = build_oracle(name, sources=list(truths), sample_rate=stage.sample_rate)
+    for left in stage.folder.glob(f"{_SCRATCH}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with ExitStack() as stack:
-        scratch = stack.enter_context(
-            TemporaryDirectory(prefix=".oracle-", dir=stage.folder, ignore_cleanup_errors=True)
-        )
+        scratch = stack.enter_context(TemporaryDirectory(prefix=_SCRATCH, dir=stage.folder, ignore_cleanup_errors=True))
         files = [Path(scratch) / f"{i}.wav" for i in range(len(truths))]
         with ExitStack() as writing:
             form = (stage.sample_rate, stage.mixture.channels)

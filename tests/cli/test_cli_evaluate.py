@@ -81,6 +81,23 @@ def test_evaluate_for_people(folders):
     assert "residual.wav" in done.stderr
 
 
+def test_evaluate_says_where_it_is_worst(folders):
+    reference, estimate = folders
+    samples = noise("vocals", 8.0)
+    error = 0.01 * noise("vocals error", 8.0)
+    error[5 * RATE : 6 * RATE] *= 100
+    for name, (truth, guess) in {"vocals": (samples, samples + error), "drums": (0 * samples, error)}.items():
+        sf.write(reference / f"{name}.wav", truth, RATE, subtype="FLOAT")
+        sf.write(estimate / f"{name}.wav", guess, RATE, subtype="FLOAT")
+    words = ("evaluate", "--reference", reference, "--estimate", estimate, "--metrics", "si_sdr", "--worst", 2)
+    found = json.loads(invoke(*words, "--json").stdout)["worst"]
+    assert [(one["source"], one["metric"]) for one in found] == [("vocals", "si_sdr")], "drums are silent throughout"
+    assert found[0]["start"] <= 5 < found[0]["end"] == found[0]["start"] + 2
+    shown = invoke(*words)
+    assert re.search(rf"vocals.*SI-SDR.*{found[0]['start']:.2f} s.*{found[0]['end']:.2f} s", shown.stdout)
+    assert "worst" not in json.loads(invoke(*words[:-2], "--json").stdout)
+
+
 def test_evaluate_refuses_what_does_not_fit(folders):
     reference, estimate = folders
     (estimate / "drums.wav").unlink()

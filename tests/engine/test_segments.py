@@ -12,8 +12,19 @@ from numpy.typing import NDArray
 
 from separation.audio import ArrayReader, Writer
 from separation.engine import segments
+from separation.engine.latents import RANGE_DB, LatentGrid, save_grid
 from separation.engine.references import reference_side
-from separation.engine.segments import FILE, REST, measure_stage, read_record, worst
+from separation.engine.segments import (
+    FILE,
+    REST,
+    is_current,
+    measure_stage,
+    read_record,
+    stamp,
+    worst,
+    worst_stretches,
+)
+from separation.engine.stages import LATENTS
 from separation.errors import Cancelled, JobError, UnknownJob, UnknownModel
 from separation.metrics import REASONS, bss_eval_v4, measure
 from separation.models import build_oracle
@@ -264,3 +275,115 @@ def test_sums_and_rests_are_readers_that_an_oracle_can_be_told() -> None:
     rest = segments._Combined([mixture], [a])
     told = reference_side({"a": a, REST: rest}, spec, mixture=mixture)(0, 500)["references"]
     np.testing.assert_allclose(told[1], b.read(0, 500), atol=1e-6)
+
+
+def make_grid(
+    entropy: list[float], level_db: list[float], sources: tuple[str, ...] = ("vocals", "accompaniment")
+) -> LatentGrid:
+    """Of two seconds and one basis function: entropies and levels are all that is looked at."""
+    cells = np.zeros((len(sources), 1, len(entropy)), np.uint8)
+    activations = np.round((np.array([level_db]) / RANGE_DB + 1) * 255).astype(np.uint8)
+    return LatentGrid(
+        sources=sources,
+        sample_rate=RATE,
+        length=2 * RATE,
+        bins=False,
+        centroid_hz=np.array([100.0], np.float32),
+        order=np.array([0]),
+        masks=cells,
+        plain=cells,
+        mask_top=1.0,
+        activations=activations,
+        activation_top_db=0.0,
+        entropy=np.array(entropy, np.float32),
+        histogram=np.zeros((len(sources), 64), np.float32),
+        histogram_top=1.0,
+        encoder=None,
+        decoder=None,
+    )
+
+
+def with_latents(folder: Path, grid: LatentGrid | None, mixture: Audio | None = None) -> Path:
+    """A stage of two seconds whose model had masks; no grid: its file is damaged."""
+    tracks = {name: x for name, x in separated(2.0).items() if not name.startswith("reference")}
+    stage = make_stage(folder, tracks | ({} if mixture is None else {"mixture": mixture}))
+    described = json.loads((stage / "stage.json").read_text())
+    (stage / "stage.json").write_text(json.dumps(described | {"latents": True}))
+    if grid is None:
+        (stage / LATENTS).write_bytes(b"nonsense")
+    else:
+        save_grid(stage / LATENTS, grid)
+    return stage
+
+
+def test_mask_entropy_is_weighted_by_energy_second_by_second(tmp_path: Path) -> None:
+    stage = with_latents(tmp_path / "full", make_grid([0.2, 0.8, 0.5, np.nan], [0.0, 0.0, 0.0, -90.0]))
+    assert series(measure_stage(stage), "", "mask_entropy") == [0.5, 0.5]
+    louder = with_latents(tmp_path / "louder", make_grid([0.2, 0.8, 0.5, 0.9], [0.0, -30.0, -60.0, 0.0]))
+    assert series(measure_stage(louder), "", "mask_entropy") == pytest.approx([0.201, 0.9], abs=1e-3)
+    three = with_latents(tmp_path / "three", make_grid([0.3, 0.6, 0.9], [0.0, 0.0, 0.0]))
+    assert series(measure_stage(three), "", "mask_entropy") == pytest.approx([0.4, 0.8], abs=1e-3), "shared columns"
+
+
+def test_mask_entropy_is_missing_with_its_reason(tmp_path: Path) -> None:
+    def reasons(stage: Path) -> Any:
+        (found,) = [s["reasons"] for s in measure_stage(stage)["series"] if s["metric"] == "mask_entropy"]
+        return found
+
+    mixture = separated(2.0)["mixture"]
+    mixture[:, RATE:] = 0
+    nothing = make_grid([0.5, np.nan], [0.0, -90.0])
+    assert reasons(with_latents(tmp_path / "silent", nothing, mixture)) == {"silent mixture": [1]}
+    assert reasons(with_latents(tmp_path / "sounding", nothing)) == {"undefined": [1]}
+    lone = make_grid([np.nan, np.nan], [0.0, 0.0], ("vocals",))
+    assert reasons(with_latents(tmp_path / "lone", lone)) == {"one source only": [0, 1]}
+    damaged = measure_stage(with_latents(tmp_path / "damaged", None))
+    assert damaged["complete"] and {s["metric"] for s in damaged["series"]} == set(segments.BLIND)
+
+
+def test_a_record_is_of_the_stage_as_it_was(tmp_path: Path) -> None:
+    tracks = separated(2.0)
+    stage = make_stage(tmp_path / "full", {name: x for name, x in tracks.items() if not name.startswith("reference")})
+    assert not is_current(stage, read_record(stage))
+    before = measure_stage(stage)
+    assert is_current(stage, before) and not before["compared"]
+    assert not is_current(stage, before | {"version": segments.VERSION + 1})
+    make_stage(stage, tracks)  # with references now
+    assert not is_current(stage, before) and not is_current(stage, read_record(stage))
+    after = measure_stage(stage)
+    assert is_current(stage, after) and after["compared"]
+    shutil.rmtree(stage)
+    assert not is_current(stage, after) and stamp(stage) is None
+
+
+def test_the_stage_says_whether_names_mean_anything(tmp_path: Path) -> None:
+    a, b = sound(1, 2), 0.3 * sound(2, 2)
+    tracks = {"mixture": a + b, "s1": b, "s2": a, "residual": 0 * a, "reference-s1": a, "reference-s2": b}
+    stage = make_stage(tmp_path / "full", tracks)
+    assert measure_stage(stage)["references"] == {"s1": ["s1"], "s2": ["s2"]}
+    described = json.loads((stage / "stage.json").read_text())
+    (stage / "stage.json").write_text(json.dumps(described | {"permutation_invariant": True}))
+    assert measure_stage(stage)["references"] == {"s1": ["s2"], "s2": ["s1"]}
+    assert measure_stage(stage, permutation=False)["references"] == {"s1": ["s1"], "s2": ["s2"]}
+
+
+def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
+    stage = make_stage(tmp_path / "full", separated(2.0))
+    (stage / ".oracle-abc").mkdir()
+    (stage / ".oracle-abc" / "0.wav").write_bytes(b"half")
+    measure_stage(stage, oracle="oracle:irm1")
+    assert not list(stage.glob(".oracle-*"))
+
+
+def test_the_worst_stretches_come_in_order_and_share_nothing() -> None:
+    loud: list[float | None] = [-20.0] * 9
+    values: list[float | None] = [5, 1, 2, 9, 9, 0, 0, 9, 3]
+    found = worst_stretches(made_record(values, loud), "v", "si_sdr", 2.0)
+    assert found == [(5.0, 7.0), (1.0, 3.0), (7.0, 9.0), (3.0, 5.0)]
+    assert worst_stretches(made_record([None] * 3, [None] * 3), "v", "si_sdr") == []
+    many: list[float | None] = [float(i) for i in range(40)]
+    assert worst_stretches(made_record(many, [-20.0] * 40), "v", "si_sdr", 1.0) == [
+        (float(i), i + 1.0) for i in range(segments.STRETCHES)
+    ]
+    with pytest.raises(JobError, match="neither good nor bad"):
+        worst_stretches(made_record(values, loud, "estimate_db"), "v", "estimate_db")
