@@ -13,7 +13,8 @@ else is decoded to 16 bit for listening, while the visitor goes on. A separation
     ID/draft/mixture.peaks      its outline
     ID/draft/stage.json         rate, channels, length, gain as in a job's stage; written last
 
-What comes with the app (the examples) is a draft too, with an id made from the file, and does not expire.
+What comes with the app (the examples) is a draft too, with an id made from the file, and does not expire. So is a mixture that
+a visitor builds from stems: `engine.mixes` writes its `input`, state and stage.
 """
 
 import base64
@@ -88,6 +89,7 @@ class Draft:
         bundled: where it lies if it comes with the app; None for a visitor's.
         longest: seconds it may last; None for any.
         created: seconds since 1970.
+        mixed: it is a mixture of stems, and is not read but rendered.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Draft:
     bundled: Path | None = None
     longest: float | None = None
     created: float = 0.0
+    mixed: bool = False
 
     @property
     def input(self) -> Path:
@@ -123,6 +126,18 @@ class Draft:
             UnknownJob: the draft has been deleted.
         """
         return Reading(**_read_json(self.folder / "state.json"))
+
+    def write_state(self, reading: Reading) -> None:
+        """Only who reads or renders the draft may call this.
+
+        Raises:
+            UnknownJob: the draft has been deleted.
+        """
+        _write_json(self.folder / "state.json", asdict(reading))
+
+    def write_stage(self, description: Mapping[str, Any]) -> None:
+        """Declare that it can be played; everything else must be on disk already."""
+        _write_json(self.folder / STAGE / "stage.json", description)
 
     def stage(self, stage: str = STAGE) -> dict[str, Any] | None:
         """What the draft holds, as `Job.stage` would say it; None as long as it has not been read to its end."""
@@ -176,6 +191,17 @@ class Drafts:
             shutil.rmtree(building, ignore_errors=True)
             raise
 
+    def mixture(self, name: str, *, longest: float | None = None) -> Draft:
+        """An empty draft for a mixture of stems, see `engine.mixes`.
+
+        Args:
+            name: what it is called on the page.
+            longest: seconds it may last.
+        """
+        draft_id, building = secrets.token_urlsafe(16), self._building()
+        draft = Draft(draft_id, self.folder / draft_id, name, None, longest, self._clock(), mixed=True)
+        return self._begin(building, draft)
+
     def bundled(self, source: Path, name: str) -> Draft:
         """The draft of a recording that comes with the app; made once, and again when the file has changed."""
         stat = source.stat()
@@ -198,8 +224,9 @@ class Drafts:
         folder = self.folder / draft_id
         fields = _read_json(folder / "draft.json")
         bundled = None if fields["bundled"] is None else Path(fields["bundled"])
-        draft = Draft(draft_id, folder, fields["name"], bundled, fields["longest"], fields["created"])
-        if not draft.state().finished:
+        mixed = fields.get("mixed", False)
+        draft = Draft(draft_id, folder, fields["name"], bundled, fields["longest"], fields["created"], mixed)
+        if not draft.mixed and not draft.state().finished:
             self._read_aside(draft)
         return draft
 
@@ -231,10 +258,11 @@ class Drafts:
     def _begin(self, building: Path, draft: Draft) -> Draft:
         fields = {"name": draft.name, "longest": draft.longest, "created": draft.created}
         bundled = None if draft.bundled is None else str(draft.bundled)
-        _write_json(building / "draft.json", {**fields, "bundled": bundled})
+        _write_json(building / "draft.json", {**fields, "bundled": bundled, "mixed": draft.mixed})
         _write_json(building / "state.json", asdict(Reading()))
         building.rename(draft.folder)
-        self._read_aside(draft)
+        if not draft.mixed:
+            self._read_aside(draft)
         return draft
 
     def _read_aside(self, draft: Draft) -> None:
@@ -255,7 +283,7 @@ class Drafts:
             if not isinstance(error, SeparationError):
                 _log.exception("Draft %s… could not be read", draft.id[:4])
             with contextlib.suppress(UnknownJob):
-                _write_json(draft.folder / "state.json", asdict(Reading("failed", 0.0, _explain(error, draft))))
+                draft.write_state(Reading("failed", 0.0, explain(error, draft)))
         finally:
             # Deleted meanwhile: files written since then have made the folder anew.
             deleted = not (draft.folder / "draft.json").exists()
@@ -302,8 +330,8 @@ class _Read:
                 "gain": 1.0 if decoded else gain,
                 "tracks": [TRACK],
             }
-        _write_json(folder / "stage.json", stage)
-        _write_json(draft.folder / "state.json", asdict(Reading("done", 1.0)))
+        draft.write_stage(stage)
+        draft.write_state(Reading("done", 1.0))
 
     def _gone(self) -> bool:
         return not (self.draft.folder / "draft.json").exists()
@@ -312,7 +340,7 @@ class _Read:
         now = time.monotonic()
         if now - self.said >= _STATE_EVERY:
             self.said = now
-            _write_json(self.draft.folder / "state.json", asdict(Reading("running", min(fraction, 1.0))))
+            self.draft.write_state(Reading("running", min(fraction, 1.0)))
 
 
 class _Watched(BaseReader):
@@ -354,7 +382,8 @@ def delete_draft(folder: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
-def _explain(error: Exception, draft: Draft) -> dict[str, str]:
+def explain(error: Exception, draft: Draft) -> dict[str, str]:
+    """Any error in three parts that a visitor can use."""
     if isinstance(error, SeparationError):
         return {"asked": error.asked, "found": error.found, "advice": error.advice}
     found = "something unexpected went wrong inside the program"

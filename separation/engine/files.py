@@ -4,15 +4,16 @@ Stems are first written as 32-bit floats, because whether anything clips is know
 all of them below full scale, if that is needed at all. The null figure is measured on what was finally written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from separation.audio import Writer, export, open_reader
 from separation.engine.delivery import null_db
 from separation.engine.options import RESIDUAL, Options, Progress, Report
+from separation.engine.references import REFERENCES, reference_side
 from separation.engine.run import run
 from separation.errors import ModelError
 from separation.models.protocol import Separator
@@ -49,6 +50,7 @@ def separate_file(
     bit_depth: str = "24",
     sources: Sequence[str] | None = None,
     residual: bool = False,
+    references: Mapping[str, Path] | None = None,
     options: Options = Options(),  # noqa: B008  (frozen)
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -58,6 +60,7 @@ def separate_file(
     Args:
         sources: which stems; all by default.
         residual: write the mixture minus the raw estimates too.
+        references: the true sources by name, for a separator that needs them; its estimates are written as they are.
 
     Raises:
         ModelError: a source is not one of the model's.
@@ -67,6 +70,14 @@ def separate_file(
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".earshot-", dir=folder) as scratch, ExitStack() as stack:
         reader = stack.enter_context(open_reader(recording, scratch=Path(scratch)))
+        side = None
+        if REFERENCES in separator.spec.needs:
+            truths = {
+                name: stack.enter_context(open_reader(path, scratch=Path(scratch)))
+                for name, path in (references or {}).items()
+            }
+            side = reference_side(truths, separator.spec, mixture=reader)
+            options = replace(options, consistency=False)  # to make them add up would improve on an oracle
         with ExitStack() as writing:
             raw = {
                 name: writing.enter_context(
@@ -80,7 +91,7 @@ def separate_file(
                 )
                 for name in names
             }
-            report = run(separator, reader, raw, options=options, progress=progress, cancelled=cancelled)
+            report = run(separator, reader, raw, options=options, progress=progress, cancelled=cancelled, side=side)
         exact = format == "wav" and bit_depth == FLOAT  # floats hold what lies beyond full scale
         gain = 1.0 if exact else report.gain
         files = {}

@@ -4,8 +4,10 @@ Nothing here measures anything; the references are cut, resampled and reflected 
 in the files adds up in every chunk.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +21,46 @@ from separation.signals import Samples
 
 REFERENCES = "references"
 """What `Spec.needs` names and the side information holds: ``[S, C, T]``, in the order of the sources."""
+
+
+RESERVED = frozenset({"mixture", "residual"})
+"""Names of tracks that no source can have."""
+
+_NAME = re.compile(r"[\w -]{1,60}")
+
+
+class Form(Protocol):
+    """What samples have to be brought to: the rate (Hz), channels and length (samples) of a reader or of an `AudioInfo`."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def length(self) -> int: ...
+
+
+def check_names(names: Collection[str]) -> None:
+    """Refuse what cannot be the names of true sources side by side: they become files and tracks.
+
+    Raises:
+        JobError: a name has other characters than letters, digits, spaces, - and _, belongs to another track, or two are one to
+            a system that ignores case.
+    """
+    taken: set[str] = set()
+    for name in names:
+        found = ""
+        if not _NAME.fullmatch(name) or name != name.strip():
+            found = f"the name {name!r} cannot be used"
+        elif name.casefold() in RESERVED or name.casefold().startswith("reference-"):
+            found = f"{name} is the name of a track that every separation has"
+        elif name.casefold() in taken:
+            found = f"two of them are called {name}"
+        if found:
+            raise JobError("Name the stems", found, "Use letters, digits, spaces, - and _ only, and each name once")
+        taken.add(name.casefold())
 
 
 def check_told(model: str, recording: str, references: Collection[str]) -> None:
@@ -48,11 +90,11 @@ class AlignedReader(BaseReader):
 
     Args:
         reference: the true source.
-        mixture: the recording, or the part of it that is separated.
+        mixture: the recording, or the part of it that is separated, or its form.
         start: first sample of that part in the recording.
     """
 
-    def __init__(self, reference: Reader, mixture: Reader, start: int = 0) -> None:
+    def __init__(self, reference: Reader, mixture: Form, start: int = 0) -> None:
         info, rate = reference.info, mixture.sample_rate
         super().__init__(replace(info, sample_rate=rate, channels=mixture.channels, length=mixture.length))
         self._reference, self._start = reference, start

@@ -116,9 +116,20 @@ clear.addEventListener("click", () => {
   from.focus();
 });
 
+/** A mixture of stems has others now, and may last longer or shorter. */
+function renewed(duration) {
+  told.duration = duration;
+  player.look?.();
+  if (selection && selection[1] > duration) player.select(null);
+  else update();
+}
+
 function take() {
-  const { draft, duration } = JSON.parse(props.value || "{}");
-  if (draft === told.draft && asked) return; // our own words
+  const { draft, duration, ...ours } = JSON.parse(props.value || "{}");
+  if (draft === told.draft && asked) {
+    if (!("begin" in ours)) renewed(duration); // else our own words
+    return;
+  }
   told = { draft, duration };
   asked = "";
   selection = null;
