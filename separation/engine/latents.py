@@ -29,7 +29,8 @@ Floats = NDArray[np.float32]
 Weighting = Literal["energy", "plain", "share"]
 
 ROWS = 256
-"""Rows of a grid at most; where a model has more basis functions, neighbours share one."""
+"""Rows of a grid at most; where a model has more basis functions, neighbours share one: learned ones everywhere alike, bins
+where they are high (`row_firsts`)."""
 COLUMNS = 2000
 """Columns of a grid at most."""
 CELLS = 750_000
@@ -45,6 +46,8 @@ BINS = 64
 """Bins of a histogram of masks."""
 RANGE_DB = 90.0
 """Activations are kept down to this far below the strongest."""
+LOWEST_HZ = 60.0
+"""Below this nothing is offered to be heard first."""
 WAVEFORMS = 150_000
 """Bytes of basis functions that are kept in a file at most; those of a longer transform come from the model."""
 
@@ -212,7 +215,7 @@ class _Probe:
         sources = len(self._separator.spec.sources)
         like = self._separator.encode(self._noise[:1]).unsqueeze(1)  # its type and number of frames
         z = torch.zeros((len(some) + 1, sources, *like.shape[2:]), dtype=like.dtype, device=self._device)
-        z[torch.arange(len(some)), :, 0, some, self.frame] = unit
+        z[torch.arange(len(some)), :, 0, some, self.frame] = torch.as_tensor(unit).to(z)
         stems = self._separator.decode(z, self.length)[:, :, 0]
         units = (stems[:-1] - stems[-1:]).transpose(0, 1).cpu().numpy()
         return np.asarray(units, np.float32)
@@ -268,6 +271,7 @@ class LatentGrid:
         encoder: ``[N, L]`` as in `Basis`, or None where they are too long to keep (`WAVEFORMS`).
         decoder: ``[S or 1, N, L]`` likewise.
         windows: ``[2, L]`` as in `Basis`, or None where the basis functions are no bins, or the windows too long to keep.
+        firsts: ``[R]``; place in `order` of each row's first basis function. None: rows that are alike.
     """
 
     sources: tuple[str, ...]
@@ -287,6 +291,7 @@ class LatentGrid:
     encoder: Floats | None = None
     decoder: Floats | None = None
     windows: Floats | None = None
+    firsts: NDArray[np.int64] | None = None
 
     @property
     def duration(self) -> float:
@@ -303,18 +308,26 @@ class LatentGrid:
 
     def members(self, row: int) -> tuple[int, ...]:
         """The basis functions of a row, as `Edit` names them."""
-        count = len(self.order)
-        first, last = (-(-at * count // self.rows) for at in (row, row + 1))
+        first, last = self.edges[row : row + 2]
         return tuple(int(index) for index in self.order[first:last])
+
+    @property
+    def edges(self) -> NDArray[np.int64]:
+        """Places in `order` between the rows, ``[R + 1]``: row r has those from ``edges[r]`` to before ``edges[r + 1]``."""
+        count = len(self.order)
+        firsts = row_firsts(count, self.rows) if self.firsts is None else self.firsts
+        return np.append(firsts, count)
 
     def loudest(self, source: str) -> int:
         """The row in which a source gets most energy: what to hear first, as many rows of many masks are empty.
 
+        Rows below `LOWEST_HZ` count only where there are no others: rumble is strong, and hardly heard.
+
         Raises:
             ModelError: no such source.
         """
-        energy = 10 ** (self.activations_db() / 10) * self.mask(source) ** 2
-        return int(energy.sum(1).argmax())
+        energy = (10 ** (self.activations_db() / 10) * self.mask(source) ** 2).sum(1) * np.diff(self.edges)
+        return int((energy * np.where(self.row_hz() < LOWEST_HZ, 1e-12, 1)).argmax())
 
     def row_hz(self) -> Floats:
         """Mean centroid of each row's basis functions, float32 ``[R]``, rising."""
@@ -370,7 +383,8 @@ class LatentPool:
         a_column = length / self._basis.hop_length / self._columns
         a_second = sources * count * self._basis.sample_rate / self._basis.hop_length
         self._every = max(1, int(min(a_column, max(a_column / LOOKS, a_second / LOOKED))))
-        self._row_firsts = [-(-row * count // self._rows) for row in range(self._rows)]  # see LatentGrid.members
+        highest = self._basis.centroid_hz[-1] if self._basis.bins else None
+        self._row_firsts = row_firsts(count, self._rows, highest)
         self._per_row = np.diff(self._row_firsts, append=count)
         cells = (self._rows, self._columns)
         self._weighted, self._plain = np.zeros((2, sources, *cells))
@@ -457,7 +471,7 @@ class LatentPool:
         plain = _wider(self._plain, PLAIN) / np.maximum(_wider(self._frames, PLAIN) * self._per_row[:, None], 1)
         top = max(float(masks.max()), float(plain.max()))
         top = top if top > 1 + _ROUNDING else 1.0
-        level = 10 * np.log10(np.maximum(energy / frames, 1e-30))
+        level = 10 * np.log10(np.maximum(energy / (frames * self._per_row[:, None]), 1e-30))
         deciding = (self._taken > 0) & (len(self._sources) > 1)
         entropy = self._spread / np.where(deciding, self._taken, 1) / (log(len(self._sources)) or 1)
         share = self._histogram.sum(-1, keepdims=True)
@@ -479,8 +493,27 @@ class LatentPool:
             histogram_top=self._top,
             encoder=found.encoder if keep else None,
             decoder=found.decoder if keep else None,
+            firsts=self._row_firsts,
             windows=found.windows if found.bins and 2 * found.windows.size <= WAVEFORMS else None,
         )
+
+
+def row_firsts(count: int, rows: int, highest_hz: float | None = None) -> NDArray[np.int64]:
+    """Where each of `rows` rows begins among `count` basis functions, ``[rows]``.
+
+    Even rows, or for the bins from 0 Hz to `highest_hz` rows as even on the mel scale (O'Shaughnessy, 1987) as can be with
+    a bin in each: the harmonics of a voice lie below 2 kHz, in the lowest quarter of a linear axis up to 8 kHz.
+
+    >>> row_firsts(9, 4, 8000.0)
+    array([0, 1, 2, 4])
+    """
+    firsts = -(-np.arange(rows) * count // rows)
+    if highest_hz:
+        mel = np.log1p(highest_hz / 700) * np.arange(rows) / rows
+        firsts = np.round(np.expm1(mel) * 700 / highest_hz * (count - 1)).astype(np.int64)
+        for row in range(1, rows):
+            firsts[row] = min(max(firsts[row], firsts[row - 1] + 1), count - rows + row)
+    return firsts.astype(np.int64)
 
 
 def _wider(sums: NDArray[np.float64], columns: int) -> NDArray[np.float64]:

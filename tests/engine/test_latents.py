@@ -15,11 +15,12 @@ from torch import nn
 
 from separation.audio import ArrayReader
 from separation.engine import ChunkView, Options, run
-from separation.engine.latents import CELLS, LatentGrid, LatentPool, basis, read_grid, save_grid
+from separation.engine.latents import CELLS, LatentGrid, LatentPool, basis, read_grid, row_firsts, save_grid
 from separation.errors import JobError, ModelError
 from separation.metrics import MaskEntropy
 from separation.models import build, build_oracle
 from separation.signals import Signal
+from separation.transforms import STFT
 from tests.contract import SMALL
 
 RATE = 8000
@@ -176,17 +177,64 @@ def test_masks_beyond_one_widen_the_histogram() -> None:
 def test_many_basis_functions_share_rows_and_long_recordings_columns() -> None:
     model = MaskedSTFT()
     found = basis(model)
-    more = replace(found, order=np.arange(1000), centroid_hz=np.arange(1000, dtype=np.float32), hop_length=64)
+    centroids = np.arange(1000, dtype=np.float32)
+    more = replace(found, bins=False, order=np.arange(1000), centroid_hz=centroids, hop_length=64)
     pool = LatentPool(model, 3600 * RATE, found=more)
     assert (pool._rows, pool._columns) == (256, CELLS // (256 * 3))
     firsts = [*pool._row_firsts, 1000]
     grid = LatentGrid(
-        ("one",), RATE, RATE, True, more.centroid_hz, more.order, *np.zeros((2, 1, 256, 4), np.uint8), 1.0,
+        ("one",), RATE, RATE, False, more.centroid_hz, more.order, *np.zeros((2, 1, 256, 4), np.uint8), 1.0,
         np.zeros((256, 4), np.uint8), 0.0, np.zeros(4, np.float32), np.zeros((1, 64), np.float32), 1.0,
     )  # fmt: skip
     assert [grid.members(row)[0] for row in range(256)] == firsts[:-1]
     assert sum((grid.members(row) for row in range(256)), ()) == tuple(range(1000))
     assert (np.diff(grid.row_hz()) > 0).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 300), st.integers(0, 3000), st.floats(100, 48_000))
+def test_rows_of_bins_follow_the_ear_and_none_is_empty(rows: int, more: int, highest: float) -> None:
+    firsts = row_firsts(rows + more, rows, highest)
+    assert firsts[0] == 0 and firsts[-1] < rows + more and (np.diff(firsts) > 0).all()
+    sizes = np.diff(firsts, append=rows + more)
+    assert sizes[: rows // 2].sum() <= sizes[rows // 2 :].sum() + 1, "finer where it is low"
+
+
+def test_grids_of_many_bins_know_their_rows(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    fine = MaskedSTFT()
+    fine.stft = STFT(1024, 256)
+    fine.net = nn.Conv1d(513, 2 * 513, 1)
+    grid = pooled(fine, noise(1.0))
+    assert grid is not None and grid.rows == 256 and grid.firsts is not None
+    assert grid.members(0) == (0,) and len(grid.members(255)) > 3
+    assert sum((grid.members(row) for row in range(256)), ()) == tuple(range(513))
+    np.testing.assert_allclose(grid.mask("one") + grid.mask("two"), 1, atol=0.01)
+    energy = (10 ** (grid.activations_db() / 10)).mean(1)
+    assert abs(10 * np.log10(energy[50:120].mean() / energy[200:255].mean())) < 1, (
+        "white noise: rows of many bins are as strong"
+    )
+    save_grid(tmp_path / "latents.npz", grid)
+    np.testing.assert_array_equal(read_grid(tmp_path / "latents.npz").edges, grid.edges)
+
+
+def test_rumble_is_not_what_to_hear_first() -> None:
+    grid = pooled(MaskedSTFT(), noise(1.0))
+    assert grid is not None
+    loud = np.zeros_like(grid.activations)
+    loud[[0, 1, 20]] = np.array([[255], [240], [200]])
+    np.testing.assert_allclose(grid.row_hz()[:3], [0, 31.25, 62.5], atol=0.05)
+    rumbling = replace(grid, activations=loud, masks=np.full_like(grid.masks, 128))
+    assert rumbling.loudest("one") == 20
+    assert replace(rumbling, centroid_hz=grid.centroid_hz / 100).loudest("one") == 0, "where there is nothing else"
+
+
+def test_windows_of_bins_are_those_of_the_transform() -> None:
+    found = basis(MaskedSTFT(), waveforms=False)
+    hann = np.hanning(257)[1:256]
+    np.testing.assert_allclose(found.windows[0] / found.windows[0].max(), hann, atol=1e-5)
+    assert found.windows.shape == (2, 255) and (found.windows[1] > 0).all()
+    assert basis(small("conv_tasnet", "bare")).windows.shape == (2, 0)
 
 
 def test_stereo_masks_of_the_mid_signal_and_short_clips() -> None:
