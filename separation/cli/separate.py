@@ -6,13 +6,17 @@ from dataclasses import asdict
 from enum import StrEnum
 from math import log10
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from separation.cli.shared import Device, Json, app, talk
 from separation.errors import DataError, SeparationError
+
+if TYPE_CHECKING:
+    from separation.engine import Options
+    from separation.models.protocol import Separator
 
 
 class Format(StrEnum):
@@ -44,6 +48,22 @@ def separate(
     residual: Annotated[bool, typer.Option(help="Write the mixture minus the raw estimates too.")] = False,
     band: Annotated[Band, typer.Option(help="full, or only what the model itself hears.")] = Band.full,
     consistency: Annotated[bool, typer.Option(help="Make the stems add up to the mixture.")] = True,
+    sharpness: Annotated[
+        float | None,
+        typer.Option(help="Power of the sources' shares: below 1 more alike, above 1 more decided (0 to 64)."),
+    ] = None,
+    threshold_db: Annotated[
+        float | None, typer.Option(help="A source this far below the strongest loses its share (0 to 120 dB).")
+    ] = None,
+    mute: Annotated[
+        list[str] | None,
+        typer.Option(help="Basis functions of a source, as vocals:0-40,55 or vocals:0-200Hz; may be repeated."),
+    ] = None,
+    intermediate: Annotated[bool, typer.Option(help="Leave out the stage after the masks.")] = False,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE, a true source of the one recording, for --model oracle:irm2; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Separate recordings. A bad file is reported and the rest goes on; the exit status is then 1."""
@@ -61,7 +81,10 @@ def separate(
         console=talk,
         transient=True,
     ) as bar:
-        separator = load(model, progress=_download_bar(bar, model))
+        truths = _references(reference or [])
+        told = _oracle(model, truths, list(recordings))
+        loaded = load(model, progress=_download_bar(bar, model)) if told is None else told
+        separator, options = _edited(loaded, options, sharpness, threshold_db, mute or [], intermediate)
         for path, folder in recordings.items():
             task = bar.add_task(path.name)
             try:
@@ -73,6 +96,7 @@ def separate(
                     bit_depth=bit_depth.value,
                     sources=source,
                     residual=residual,
+                    references=truths,
                     options=options,
                     progress=lambda p, task=task: bar.update(task, completed=p.done, total=p.total),  # type: ignore[misc]
                 )
@@ -93,6 +117,72 @@ def separate(
                 _say_done(path, folder, results[-1])
             bar.remove_task(task)
     _finish(results, as_json)
+
+
+def _references(words: list[str]) -> dict[str, Path]:
+    """True sources by name.
+
+    Raises:
+        DataError: one is not NAME=FILE.
+    """
+    found: dict[str, Path] = {}
+    for text in words:
+        name, given, path = text.partition("=")
+        if not (name and given and path):
+            raise DataError(f"Take the reference {text}", "it has no name, or no file", "Write NAME=FILE")
+        found[name] = Path(path)
+    return found
+
+
+def _oracle(model: str, references: dict[str, Path], recordings: list[Path]) -> "Separator | None":
+    """The oracle of this name for the one recording; None for an ordinary model.
+
+    Raises:
+        DataError: references for an ordinary model, or for several recordings.
+        JobError: an oracle without references.
+    """
+    from separation.audio import open_reader
+    from separation.engine.references import check_told
+    from separation.models import build_oracle, oracle_name
+
+    oracle = oracle_name(model)
+    if references and (oracle is None or len(recordings) != 1):
+        found = f"{model} is a model that needs none" if oracle is None else f"there are {len(recordings)} recordings"
+        raise DataError("Use the references", found, "Give them with one recording and --model oracle:irm2")
+    if oracle is None:
+        return None
+    check_told(model, recordings[0].name, references)
+    with open_reader(recordings[0]) as reader:
+        return build_oracle(oracle, sources=tuple(references), sample_rate=reader.sample_rate)
+
+
+def _edited(
+    separator: "Separator",
+    options: "Options",
+    sharpness: float | None,
+    threshold_db: float | None,
+    mute: list[str],
+    intermediate: bool,
+) -> "tuple[Separator, Options]":
+    """The model with its masks changed, and how that is delivered; as it is where nothing was asked for.
+
+    Raises:
+        SeparationError: the model cannot be changed like this.
+    """
+    from separation.engine.editing import rows_of
+    from separation.engine.edits import Edit, Edited, Rows
+
+    muted: dict[str, set[int]] = {}
+    for text in mute:
+        rows = rows_of(text, separator)
+        muted.setdefault(rows.source, set()).update(rows.basis)
+    edit = Edit(
+        threshold_db=threshold_db,
+        sharpness=1.0 if sharpness is None else sharpness,
+        muted=tuple(Rows(source, tuple(basis)) for source, basis in muted.items()),
+        intermediate=intermediate,
+    )
+    return (separator, options) if edit == Edit() else (Edited(separator, edit), edit.delivered(options))
 
 
 def _recordings(files: list[Path], output: Path) -> dict[Path, Path]:

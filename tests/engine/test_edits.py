@@ -64,6 +64,7 @@ def noise(seconds: float = 2.0, seed: int = 0, channels: int = 1) -> Signal:
     return Signal(samples, RATE)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(masks_and_sums, st.floats(0, SHARPEST), st.floats(0, 120))
 def test_sharpness_and_threshold_keep_what_a_cell_gives(masks: Tensor, sharpness: float, threshold: float) -> None:
     for changed in (sharpened(masks, sharpness), gated(masks, threshold)):
@@ -72,6 +73,7 @@ def test_sharpness_and_threshold_keep_what_a_cell_gives(masks: Tensor, sharpness
         assert (changed[masks == 0] == 0).all() or sharpness < 1e-3
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(masks_and_sums)
 def test_limits_of_sharpness(masks: Tensor) -> None:
     total = masks.sum(1, keepdim=True)
@@ -82,6 +84,7 @@ def test_limits_of_sharpness(masks: Tensor) -> None:
     torch.testing.assert_close(hard.amax(1)[clear], total[:, 0][clear], rtol=1e-4, atol=1e-30)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(masks_and_sums)
 def test_limits_of_the_threshold(masks: Tensor) -> None:
     all_to_one = gated(masks, 0.0)
@@ -109,6 +112,7 @@ edits = st.builds(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(edits)
 def test_edits_and_requests_are_json(edit: Edit) -> None:
     assert Edit.from_dict(json.loads(json.dumps(edit.to_dict(), allow_nan=False))) == edit

@@ -125,6 +125,13 @@ export class View extends HTMLElement {
     return [start / rate, (start + length) / rate];
   }
 
+  /** Names of sources in the order of the player's tracks; those that are no tracks come last. */
+  inOrder(names) {
+    const { tracks } = this.stage;
+    const place = (name) => (tracks.includes(name) ? tracks.indexOf(name) : tracks.length);
+    return names.toSorted((one, other) => place(one) - place(other));
+  }
+
   /** What a route answers as JSON; an Error with the three `parts` if it refuses. */
   async ask(path, { method = "GET", body } = {}) {
     const headers = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -172,7 +179,7 @@ export class View extends HTMLElement {
   /** Show the stage that is here now; `again` also if it is the one that is shown. */
   async refresh(again = false) {
     if (!this.#built || !this.stage) return;
-    const shown = `${this.stageUrl} ${this.stage.tracks} ${this.stage.gain}`;
+    const shown = `${this.stageUrl} ${this.stage.tracks} ${this.stage.gain} ${this.stage.renewed}`;
     if (shown === this.#shown && !again) return;
     this.#shown = shown;
     this.fail(null);
