@@ -41,15 +41,16 @@ _TIME = pa.timestamp("ms", "UTC")
 
 # What every row says of the trial it belongs to.
 _TRIAL: dict[str, pa.DataType] = {
-    "trial": pa.string(), "listener": pa.string(), "kind": pa.string(), "served": _TIME, "model": pa.string(),
-    "weights": pa.string(), "version": pa.string(), "consent": pa.bool_(), "stem": pa.string(),
+    "trial": pa.string(), "listener": pa.string(), "kind": pa.string(), "served": _TIME, "subject": pa.string(),
+    "model": pa.string(), "weights": pa.string(), "edit": pa.string(), "edit_of": pa.string(), "version": pa.string(),
+    "consent": pa.bool_(), "stem": pa.string(),
 }  # fmt: skip
 _CLIP: dict[str, pa.DataType] = {"stem_clip": pa.string(), "mixture_clip": pa.string()}
 RATINGS = pa.schema(
     _TRIAL
     | {
         "scale": pa.string(), "value": pa.int8(), "blind": pa.bool_(), "made": _TIME, "heard_stem": pa.float64(),
-        "heard_all": pa.float64(),
+        "heard_solo": pa.float64(), "heard_loop": pa.float64(), "heard_other_take": pa.float64(), "heard_all": pa.float64(),
     }
     | _CLIP
 )  # fmt: skip
@@ -67,7 +68,7 @@ CLIPS = pa.schema(
     {
         "clip": pa.string(), "audio": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "sample_rate": pa.int32(),
         "channels": pa.int8(), "seconds": pa.float64(), "role": pa.string(), "model": pa.string(), "weights": pa.string(),
-        "origin": pa.string(), "version": pa.string(), "licence": pa.string(), "provenance": pa.string(),
+        "origin": pa.string(), "edit": pa.string(), "version": pa.string(), "licence": pa.string(), "provenance": pa.string(),
         "consent": pa.bool_(), "trials": pa.int32(),
     }
 )  # fmt: skip
@@ -155,15 +156,13 @@ def import_jsonl(store: Store, path: Path) -> Imported:
 def rows_of(entry: Entry) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of one trial, each with the name of its table."""
     trial, _, rating = entry
-    everything = sum(rating.seconds.values())
     for one in said(stored.event for stored in entry.stored):
         payload = one.payload
         about = (
             _about(entry, payload.stem) | {"blind": one.blind, "made": _time(one.made)} | _clips_of(trial, payload.stem)
         )
         if isinstance(payload, Answer):
-            heard = {"heard_stem": rating.seconds.get(payload.stem, 0.0), "heard_all": everything}
-            yield "ratings", about | {"scale": payload.scale, "value": payload.value} | heard
+            yield "ratings", about | {"scale": payload.scale, "value": payload.value} | _heard(rating, payload.stem)
         else:
             low, high = payload.band_hz or (None, None)
             fields = payload.model_dump(include={"mark", "start", "end", "label", "severity"})
@@ -180,9 +179,29 @@ def _about(entry: Entry, stem: str | None) -> dict[str, Any]:
         "listener": trial.listener,
         "kind": trial.kind,
         "served": _time(round(trial.made * 1000)),
-        **{name: _text(served, name) for name in ("model", "weights", "version")},
+        "subject": trial.subject,
+        "model": _text(served, "model"),
+        "weights": _text(served, "weights"),
+        "edit": _edit(served),
+        "edit_of": _text(served, "edit_of"),
+        "version": _text(served, "version"),
         "consent": entry.rating.training,
         "stem": stem,
+    }
+
+
+def _edit(served: Mapping[str, Any]) -> str | None:
+    """What was changed inside the model, as JSON; None for the model as it is."""
+    edit = served.get("edit")
+    return None if edit is None else canonical(edit)
+
+
+def _heard(rating: Rating, stem: str) -> dict[str, float]:
+    modes = {"heard_solo": "solo", "heard_loop": "loop", "heard_other_take": "other take"}
+    return {
+        "heard_stem": rating.seconds.get(stem, 0.0),
+        **{column: rating.modes.get(mode, {}).get(stem, 0.0) for column, mode in modes.items()},
+        "heard_all": sum(rating.seconds.values()),
     }
 
 
@@ -374,6 +393,7 @@ def _clip_row(trial: Trial, role: str, clip: str) -> dict[str, Any]:
         "clip": clip,
         "role": role,
         **{name: _text(trial.served, name) if name in names else None for name in ("model", "weights", "origin")},
+        "edit": _edit(trial.served) if names else None,
         "version": _text(trial.served, "version"),
         **{name: _text(trial.served, name) or UNKNOWN for name in ("licence", "provenance")},
         "consent": True,

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from separation.errors import RatingError
 
@@ -92,13 +101,24 @@ class Consent(_Payload):
 
 
 class Heard(_Payload):
-    """How long each track sounded since the last such event, and what could be seen of the model meanwhile."""
+    """How long each track sounded since the last such event, in which mode, and what could be seen of the model meanwhile.
+
+    Modes overlap: ``solo`` while nothing else sounded, ``loop`` while a region was looped. ``other take`` is not part of
+    `seconds`: it is how long the same track of the other version sounded that the page offered for comparison.
+    """
 
     kind: Literal["heard"] = "heard"
     seconds: Annotated[dict[Name, Seconds], Field(max_length=64)]
+    modes: dict[Literal["solo", "loop", "other take"], Annotated[dict[Name, Seconds], Field(max_length=64)]] = {}
     saw_model: bool
     saw_metrics: bool
     saw_views: bool
+
+    @model_serializer(mode="wrap")
+    def _without_empty_modes(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Pages of an earlier version send none: what they sent is what is stored."""
+        fields: dict[str, Any] = serialise(self)
+        return fields if self.modes else {name: value for name, value in fields.items() if name != "modes"}
 
 
 Payload = Answer | Mark | Unmark | Comment | Consent | Heard
@@ -153,6 +173,12 @@ class Trial:
     made: float
     served: Mapping[str, Any]
     clips: Mapping[str, str]
+
+    @property
+    def subject(self) -> str | None:
+        """What it is a trial of, the same for every listener: ``job`` of what was served."""
+        job = self.served.get("job")
+        return job[:64] if isinstance(job, str) else None
 
 
 def parse_event(data: object) -> Event:

@@ -9,19 +9,20 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from separation.errors import DiskFull, RatingError, UnknownTrial
+from separation.errors import DiskFull, RatingConflict, RatingError, RatingsBusy, UnknownTrial
 from separation.ratings.database import BUSY_SECONDS, open_engine, reading, scrub, writing
 from separation.ratings.records import Event, Trial, canonical, parse_event
 from separation.ratings.schema import CLIPS, EVENTS, TOMBSTONES, TRIALS
+from separation.ratings.views import rating_of
 
 MAX_EVENTS = 2000
 """Events of one trial; a listener who rates by hand makes a few dozen."""
@@ -30,6 +31,8 @@ AT_ONCE = 500
 """Trials that `Store.snapshot` fetches at a time."""
 
 Status = Literal["saved", "known"]
+Delete = Callable[[str], object]
+"""Deletes the audio of a clip."""
 _LISTENER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_ROOM = ("full", "no space")
 """What SQLite and PostgreSQL say of a full disk."""
@@ -55,7 +58,7 @@ class Withdrawn:
     Args:
         trials: how many trials.
         events: how many events.
-        clips: ids of clips that no remaining trial refers to: delete their audio too.
+        clips: its clips that nobody else lets be kept; their audio is deleted.
     """
 
     trials: int
@@ -86,6 +89,7 @@ class Store:
 
         Raises:
             RatingError: the listener's id is none: 1 to 64 letters, digits, ``_`` or ``-``.
+            RatingsBusy: not now.
             DiskFull: there is no room.
         """
         _require_listener(listener)
@@ -130,7 +134,8 @@ class Store:
 
         Raises:
             UnknownTrial: no such trial, or it was withdrawn.
-            RatingError: an id was used before for something else, or the trial holds `MAX_EVENTS` already.
+            RatingConflict: an id was used before for something else, or the trial holds `MAX_EVENTS` already.
+            RatingsBusy: not now; nothing was saved.
             DiskFull: there is no room; nothing was saved.
         """
         trial = trial_id(token)
@@ -141,9 +146,14 @@ class Store:
 
     def events(self, trial: str) -> list[Event]:
         """The events of a trial in the order in which they were made; equal times in the order of their ids."""
+        with self._engine.connect() as connection:
+            return _events(connection, trial)
+
+    def stored(self, trial: str) -> list[Stored]:
+        """The same events, each with when it arrived."""
         query = select(EVENTS).where(EVENTS.c.trial == trial).order_by(EVENTS.c.made, EVENTS.c.id)
         with self._engine.connect() as connection:
-            return [_event(row) for row in connection.execute(query)]
+            return [Stored(_event(row), row.received) for row in connection.execute(query)]
 
     def snapshot(self) -> Iterator[tuple[Trial, list[Stored]]]:
         """All trials, oldest first, with their events in order, as they were at one moment: a withdrawal meanwhile does not
@@ -168,7 +178,7 @@ class Store:
         """Put back a trial and events of an export. Twice does no harm, and what was withdrawn here stays withdrawn.
 
         Raises:
-            RatingError: this trial, or one of the events, is here with other content.
+            RatingConflict: this trial, or one of the events, is here with other content.
             DiskFull: there is no room; nothing was saved.
         """
         _require_listener(trial.listener)
@@ -179,12 +189,14 @@ class Store:
             if row is None:
                 _insert(connection, trial)
             elif _trial(connection, row) != trial:
-                raise RatingError(
+                raise RatingConflict(
                     f"Put back the trial {trial.id}", "another one of that id is here", "Import into an empty database"
                 )
             new, _ = _sort([stored.event for stored in events], _known(connection, trial.id))
             received = {stored.event.id: stored.received for stored in events}
             _add(connection, trial.id, [Stored(event, received[event.id]) for event in new])
+            allowed = rating_of(_events(connection, trial.id)).training is True
+            connection.execute(update(CLIPS).where(CLIPS.c.trial == trial.id).values(kept=allowed))
         return "known" if row is not None and not new else "restored"
 
     def count(self) -> dict[str, int]:
@@ -198,21 +210,57 @@ class Store:
         with self._engine.connect() as connection:
             return {name: int(connection.execute(query).scalar_one()) for name, query in queries.items()}
 
-    def withdraw(self, token: str) -> Withdrawn:
-        """Delete a trial and all of its events; a tombstone stays. Raises as `trial`."""
+    def raters(self, subjects: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Who has answered something about each of `subjects` (`Trial.subject`)."""
+        wanted = list(subjects)
+        found: dict[str, set[str]] = {subject: set() for subject in wanted}
+        query = select(TRIALS.c.subject, TRIALS.c.listener).distinct().join(EVENTS, EVENTS.c.trial == TRIALS.c.id)
+        with self._engine.connect() as connection:
+            for first in range(0, len(wanted), AT_ONCE):
+                some = TRIALS.c.subject.in_(wanted[first : first + AT_ONCE])
+                for row in connection.execute(query.where(some, EVENTS.c.kind == "answer")):
+                    found[row.subject].add(row.listener)
+        return {subject: frozenset(listeners) for subject, listeners in found.items()}
+
+    # The audio of clips: it lies elsewhere, but who lets it be kept is said here, so that nobody has to search.
+
+    def keep(self, trial: str) -> None:
+        """The listener of a trial lets its clips be kept. Say so before their audio is written."""
+        with self._writing() as connection:
+            connection.execute(update(CLIPS).where(CLIPS.c.trial == trial).values(kept=True))
+
+    def kept(self, trial: str) -> bool:
+        """Whether the listener of a trial lets its clips be kept."""
+        query = select(CLIPS.c.clip).where(CLIPS.c.trial == trial, CLIPS.c.kept)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def drop(self, trial: str, delete: Delete) -> None:
+        """The listener of a trial lets its clips be kept no longer: `delete` those that nobody else does.
+
+        It is called while nobody else can `keep` one: whoever does so later writes the audio again.
+        """
+        with self._writing() as connection:
+            clips = connection.execute(select(CLIPS.c.clip).where(CLIPS.c.trial == trial)).scalars().all()
+            connection.execute(update(CLIPS).where(CLIPS.c.trial == trial).values(kept=False))
+            for clip in _nobodys(connection, clips):
+                delete(clip)
+
+    def withdraw(self, token: str, *, delete: Delete | None = None) -> Withdrawn:
+        """Delete a trial and all of its events, and its clips by `delete`; a tombstone stays. Raises as `trial`."""
         trial = trial_id(token)
         with self._writing() as connection:
             if connection.execute(select(TRIALS.c.id).where(TRIALS.c.id == trial)).one_or_none() is None:
                 raise _unknown()
-            gone = self._delete(connection, [trial])
+            gone = self._delete(connection, [trial], delete)
         scrub(self._engine)
         return gone
 
-    def forget(self, listener: str) -> Withdrawn:
+    def forget(self, listener: str, *, delete: Delete | None = None) -> Withdrawn:
         """Delete everything of one listener; tombstones stay."""
         with self._writing() as connection:
             query = select(TRIALS.c.id).where(TRIALS.c.listener == listener)
-            gone = self._delete(connection, list(connection.execute(query).scalars()))
+            gone = self._delete(connection, list(connection.execute(query).scalars()), delete)
         scrub(self._engine)
         return gone
 
@@ -223,16 +271,16 @@ class Store:
             known = _known(connection, trial)
             new, statuses = _sort(events, known)
             if len(known) > MAX_EVENTS:
-                raise RatingError(
+                raise RatingConflict(
                     "Save a rating",
-                    f"this trial would hold {len(known)} events, more than {MAX_EVENTS}",
+                    f"this rating would have {len(known)} changes, more than {MAX_EVENTS}",
                     "Separate the recording again to rate it anew",
                 )
             received = self._clock()
             _add(connection, trial, [Stored(event, received) for event in new])
         return statuses
 
-    def _delete(self, connection: Connection, trials: list[str]) -> Withdrawn:
+    def _delete(self, connection: Connection, trials: list[str], delete_clip: Delete | None) -> Withdrawn:
         events, clips = 0, set[str]()
         for trial in trials:
             mine = EVENTS.c.trial == trial
@@ -243,8 +291,11 @@ class Store:
             connection.execute(delete(TRIALS).where(TRIALS.c.id == trial))
             connection.execute(insert(TOMBSTONES).values(trial=trial, made=self._clock(), events=count))
             events += count
-        still = set(connection.execute(select(CLIPS.c.clip).where(CLIPS.c.clip.in_(clips))).scalars())
-        return Withdrawn(len(trials), events, tuple(sorted(clips - still)))
+        gone = _nobodys(connection, clips)
+        if delete_clip is not None:
+            for clip in gone:
+                delete_clip(clip)
+        return Withdrawn(len(trials), events, gone)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -258,7 +309,7 @@ class Store:
                 raise DiskFull("Save a rating", found, advice) from error
             if "locked" in said:
                 found = f"the database was busy for {BUSY_SECONDS} s"
-                raise RatingError("Save a rating", found, "Try again; nothing that was saved is lost") from error
+                raise RatingsBusy("Save a rating", found, "Try again; nothing that was saved is lost") from error
             raise
 
 
@@ -269,9 +320,9 @@ def trial_id(token: str) -> str:
 
 def _insert(connection: Connection, trial: Trial) -> None:
     row = {"id": trial.id, "listener": trial.listener, "kind": trial.kind, "made": trial.made}
-    connection.execute(insert(TRIALS).values(**row, served=canonical(trial.served)))
+    connection.execute(insert(TRIALS).values(**row, subject=trial.subject, served=canonical(trial.served)))
     if trial.clips:
-        rows = [{"trial": trial.id, "role": role, "clip": clip} for role, clip in trial.clips.items()]
+        rows = [{"trial": trial.id, "role": role, "clip": clip, "kept": False} for role, clip in trial.clips.items()]
         connection.execute(insert(CLIPS), rows)
 
 
@@ -283,11 +334,20 @@ def _known(connection: Connection, trial: str) -> dict[str, tuple[int, str]]:
 
 def _add(connection: Connection, trial: str, events: Sequence[Stored]) -> None:
     rows = [
-        {"id": e.event.id, "trial": trial, "made": e.event.made, "received": e.received, "payload": e.event.content}
+        {
+            "id": e.event.id, "trial": trial, "made": e.event.made, "received": e.received, "kind": e.event.payload.kind,
+            "payload": e.event.content,
+        }
         for e in events
-    ]
+    ]  # fmt: skip
     if rows:
         connection.execute(insert(EVENTS), rows)
+
+
+def _nobodys(connection: Connection, clips: Iterable[str]) -> tuple[str, ...]:
+    """Those of `clips` that no trial lets be kept; none can be until this transaction ends."""
+    rows = connection.execute(select(CLIPS).where(CLIPS.c.clip.in_(wanted := set(clips))).with_for_update())
+    return tuple(sorted(wanted - {row.clip for row in rows if row.kept}))
 
 
 def _require_listener(listener: str) -> None:
@@ -309,7 +369,7 @@ def _sort(events: Sequence[Event], known: dict[str, tuple[int, str]]) -> tuple[l
         elif known[event.id] == content:
             statuses.append("known")
         else:
-            raise RatingError(
+            raise RatingConflict(
                 "Save a rating", f"the id {event.id} was used before for something else", "Give it a new id"
             )
     return new, statuses
@@ -318,6 +378,11 @@ def _sort(events: Sequence[Event], known: dict[str, tuple[int, str]]) -> tuple[l
 def _trial(connection: Connection, row: Row[Any]) -> Trial:
     clips = connection.execute(select(CLIPS.c.role, CLIPS.c.clip).where(CLIPS.c.trial == row.id))
     return Trial(row.id, row.listener, row.kind, row.made, json.loads(row.served), {r.role: r.clip for r in clips})
+
+
+def _events(connection: Connection, trial: str) -> list[Event]:
+    query = select(EVENTS).where(EVENTS.c.trial == trial).order_by(EVENTS.c.made, EVENTS.c.id)
+    return [_event(row) for row in connection.execute(query)]
 
 
 def _event(row: Row[Any]) -> Event:

@@ -154,8 +154,10 @@ def _squares(values: Sequence[float]) -> float:
 
 
 def _model(entry: Entry) -> str:
+    """What is compared: an edited model is not the model."""
     model = entry.trial.served.get("model")
-    return model if isinstance(model, str) else "unknown"
+    name = model if isinstance(model, str) else "unknown"
+    return f"{name}, edited" if entry.trial.served.get("edit") else name
 
 
 def _scales(answers: Sequence[tuple[str, str, str, int]]) -> dict[str, Scale]:

@@ -20,6 +20,7 @@ class Rating:
         comments: text by stem, None for all of it.
         training: consent to training use; None if never asked or answered.
         seconds: heard seconds by track.
+        modes: seconds by mode and track; see `Heard`.
         saw_model, saw_metrics, saw_views: seen at any time before or while rating.
         events: how many there are.
     """
@@ -29,6 +30,7 @@ class Rating:
     comments: Mapping[str | None, str] = field(default_factory=dict)
     training: bool | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    modes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     saw_model: bool = False
     saw_metrics: bool = False
     saw_views: bool = False
@@ -101,6 +103,7 @@ def rating_of(events: Iterable[Event]) -> Rating:
         fold.comments,
         fold.training,
         fold.seconds,
+        fold.modes,
         saw_model,
         saw_metrics,
         saw_views,
@@ -115,6 +118,7 @@ class _Fold:
         self.comments: dict[str | None, str] = {}
         self.training: bool | None = None
         self.seconds: dict[str, float] = {}
+        self.modes: dict[str, dict[str, float]] = {}
         self.saw = [False, False, False]
 
     @singledispatchmethod
@@ -146,7 +150,13 @@ class _Fold:
 
     @add.register
     def _(self, payload: Heard) -> None:
-        for track, seconds in payload.seconds.items():
-            self.seconds[track] = self.seconds.get(track, 0.0) + seconds
+        _sum(self.seconds, payload.seconds)
+        for mode, seconds in payload.modes.items():
+            _sum(self.modes.setdefault(mode, {}), seconds)
         now = (payload.saw_model, payload.saw_metrics, payload.saw_views)
         self.saw = [before or seen for before, seen in zip(self.saw, now, strict=True)]
+
+
+def _sum(total: dict[str, float], more: Mapping[str, float]) -> None:
+    for track, seconds in more.items():
+        total[track] = total.get(track, 0.0) + seconds

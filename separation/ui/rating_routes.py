@@ -5,6 +5,7 @@ only key to it, everything a client sends is taken for hostile, and what changes
 No address of a visitor is looked at or kept: the limits count by trial, by job, and for the whole page.
 
     GET    earshot/rating/FILE                      the element's own module and style
+    POST   earshot/ratings/next                     {"listener": ID | null, "after"?: job} -> {"job" | null, "left", "wanted"}
     POST   earshot/jobs/ID/trial                    {"stage", "listener", "hidden", "around"?} -> {"token", …, "rating"}
     POST   earshot/trials/TOKEN/events              [{"id", "made", "payload"}, …] -> {"events": ["saved" | "known", …], "kept"}
     GET    earshot/trials/TOKEN                     the rating as it stands
@@ -30,23 +31,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from separation.errors import RatingError, SeparationError
+from separation.errors import RatingConflict, RatingError, RatingsBusy, SeparationError
 from separation.ratings import parse_event
-from separation.ratings.records import MAX_PAYLOAD
 from separation.ui.answers import COMMON, PRIVATE, BadQuery, Endpoint, NotHere, require_same_site, threaded
 from separation.ui.frame import Services
-from separation.ui.rating_trials import Asked, Busy, Conflict, Standing, Trials
+from separation.ui.rating_trials import Asked, Standing, Trials
+from separation.ui.rating_wanted import next_wanted
 
 FOLDER = Path(__file__).parent / "rating"
 STATIC = {
     "rating.js": "text/javascript",
+    "mine.js": "text/javascript",
     "outbox.js": "text/javascript",
     "rating.css": "text/css",
 }
-MAX_BODY = 64 * 1024
+MAX_BODY = 16 * 1024
 """Bytes of a request."""
-MAX_EVENT = MAX_PAYLOAD + 512
-"""Bytes of one event: its payload, and the id and time around it."""
 EVENTS_A_MINUTE = 120
 """Of one trial: somebody who clicks without a pause makes about sixty."""
 TRIALS_A_MINUTE = 60
@@ -68,10 +68,10 @@ class _TooFast(RatingError):
 
 
 _STATUS: tuple[tuple[type[SeparationError], HTTPStatus], ...] = (
-    (Conflict, HTTPStatus.CONFLICT),
+    (RatingConflict, HTTPStatus.CONFLICT),
     (_TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (_TooFast, HTTPStatus.TOO_MANY_REQUESTS),
-    (Busy, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RatingsBusy, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """Answers that only these routes give."""
 
@@ -83,12 +83,13 @@ def rating_routes(services: Services, *, clock: Callable[[], float] = time.monot
         services: the jobs, and where ratings and clips go.
         clock: seconds, for the limits.
     """
-    pages = _Pages(Trials(services), clock)
+    pages = _Pages(services, clock)
     # Writes wait for one another in the database: few threads are enough, and the player's routes keep theirs.
     plain, serving = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
     trial = "/earshot/trials/{token}"
     return [
         Route("/earshot/rating/{file}", _answered(pages.static, plain)),
+        Route("/earshot/ratings/next", _answered(pages.next, plain), methods=["POST"]),
         Route("/earshot/jobs/{job}/trial", _answered(pages.serve, serving), methods=["POST"]),
         Route(f"{trial}/events", _answered(pages.save, plain), methods=["POST"]),
         Route(trial, _answered(pages.standing, plain), methods=["GET"]),
@@ -102,9 +103,9 @@ def _answered(answer: Answer, limiter: anyio.CapacityLimiter) -> Endpoint:
     def refusing(request: Request) -> Response:
         try:
             if len(request.state.body) > MAX_BODY:
-                raise _TooLarge("Save a rating", f"it has more than {MAX_BODY // 1024} kB", "Send it in smaller parts")
+                raise _TooLarge("Save a rating", f"it has more than {MAX_BODY // 1024} kB", "Shorten the comment")
             return answer(request)
-        except (Busy, Conflict, _TooLarge, _TooFast) as error:
+        except (RatingsBusy, RatingConflict, _TooLarge, _TooFast) as error:
             parts = {"asked": error.asked, "found": error.found, "advice": error.advice}
             status = next(status for kind, status in _STATUS if isinstance(error, kind))
             wait = {"Retry-After": str(error.wait)} if isinstance(error, _TooFast) else {}
@@ -135,8 +136,9 @@ async def _body(request: Request) -> bytes:
 class _Pages:
     """The answers. Every method runs in a thread and may block."""
 
-    def __init__(self, trials: Trials, clock: Callable[[], float]) -> None:
-        self._trials = trials
+    def __init__(self, services: Services, clock: Callable[[], float]) -> None:
+        self._services = services
+        self._trials = Trials(services)
         self._events = _Rate(EVENTS_A_MINUTE, clock)
         self._served = _Rate(TRIALS_A_MINUTE, clock)
         self._all = _Rate(ALL_A_MINUTE, clock)
@@ -155,7 +157,14 @@ class _Pages:
         self._all.take("", 1)
         self._served.take(request.path_params["job"], 1)
         standing, token = self._trials.serve(request.path_params["job"], asked)
-        return JSONResponse({"token": token, **_described(standing)}, headers=PRIVATE)
+        return JSONResponse({"token": token, **self._described(standing)}, headers=PRIVATE)
+
+    def next(self, request: Request) -> Response:
+        """What the owner wants rated and this listener has not."""
+        require_same_site(request)
+        listener, after = _collecting(_json(request))
+        self._all.take("", 1)
+        return JSONResponse(next_wanted(self._services, listener, after=after)._asdict(), headers=PRIVATE)
 
     def save(self, request: Request) -> Response:
         """Add events; answered when they are on disk."""
@@ -163,10 +172,6 @@ class _Pages:
         sent = _json(request)
         if not isinstance(sent, list) or not sent:
             raise BadQuery("Save a rating", "the request is no list of events", "Reload the page")
-        for event in sent:
-            if len(json.dumps(event, ensure_ascii=False).encode(errors="surrogatepass")) > MAX_EVENT:
-                found = f"an event has more than {MAX_PAYLOAD // 1024} kB"
-                raise _TooLarge("Save a rating", found, "Shorten the comment")
         events = [parse_event(event) for event in sent]
         token = request.path_params["token"]
         self._all.take("", 1)
@@ -176,12 +181,18 @@ class _Pages:
 
     def standing(self, request: Request) -> Response:
         self._all.take("", 1)
-        return JSONResponse(_described(self._trials.standing(request.path_params["token"])), headers=PRIVATE)
+        return JSONResponse(self._described(self._trials.standing(request.path_params["token"])), headers=PRIVATE)
 
     def withdraw(self, request: Request) -> Response:
         require_same_site(request)
         self._all.take("", 1)
         return JSONResponse({"withdrawn": self._trials.withdraw(request.path_params["token"])}, headers=PRIVATE)
+
+    def _described(self, standing: Standing) -> dict[str, Any]:
+        """A trial as its listener may see it, and what becomes of it here."""
+        settings = self._services.settings
+        lasting = {"answers": settings.ratings_last, "audio": settings.lasting}
+        return {**_described(standing), "lasting": lasting}
 
 
 class _Rate:
@@ -232,6 +243,15 @@ def _asked(sent: Any) -> Asked:
     return Asked(sent["stage"], sent["listener"], sent["hidden"], float(around))
 
 
+def _collecting(sent: Any) -> tuple[str | None, str]:
+    """Who comes to rate, and the job that was open before."""
+    given = sent if isinstance(sent, dict) and {"listener"} <= set(sent) <= {"listener", "after"} else {"listener": 0}
+    listener, after = given["listener"], given.get("after", "")
+    if not (listener is None or isinstance(listener, str)) or not isinstance(after, str):
+        raise BadQuery("Rate the next one", "the request does not say who asks", "Reload the page")
+    return listener, after
+
+
 def _described(standing: Standing) -> dict[str, Any]:
     """A trial as its listener may see it: nothing that names the model."""
     served, rating = standing.trial.served, standing.rating
@@ -255,6 +275,7 @@ def _described(standing: Standing) -> dict[str, Any]:
             "comments": [{"stem": stem, "text": text} for stem, text in rating.comments.items()],
             "training": rating.training,
             "seconds": dict(rating.seconds),
+            "modes": {mode: dict(seconds) for mode, seconds in rating.modes.items()},
             "saw_model": rating.saw_model,
             "saw_metrics": rating.saw_metrics,
             "saw_views": rating.saw_views,

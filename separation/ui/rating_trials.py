@@ -15,7 +15,6 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +22,12 @@ from typing import Any
 
 import separation
 from separation.audio import open_reader
-from separation.engine.jobs import Job
-from separation.errors import DiskFull, RatingError, SeparationError, UnknownJob, UnknownTrial
+from separation.engine.jobs import Job, Request
+from separation.errors import DiskFull, RatingConflict, RatingError, SeparationError, UnknownJob, UnknownTrial
 from separation.ratings import Event, Rating, Trial, clip_id, rating_of
 from separation.ratings.clips import MAX_SECONDS
 from separation.ratings.records import Answer, Comment, Consent, Heard, Mark
-from separation.ratings.store import MAX_EVENTS, Status
+from separation.ratings.store import Status
 from separation.signals import Signal
 from separation.ui.examples import Example, read_examples
 from separation.ui.frame import Services
@@ -44,14 +43,6 @@ TRIALS_OF_A_JOB = 500
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 _LISTENER = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _log = logging.getLogger(__name__)
-
-
-class Conflict(RatingError):
-    """It contradicts what is saved already."""
-
-
-class Busy(RatingError):
-    """Nothing is wrong with it, and it may be saved later."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,8 @@ class Trials:
         Raises:
             UnknownJob: there is no such job, or it has no such stage.
             RatingError: what is asked for cannot be rated.
-            Busy: not now.
+            RatingConflict: enough have rated it.
+            RatingsBusy: not now.
             DiskFull: there is no room.
         """
         job = self._jobs.get(job_id)
@@ -139,25 +131,23 @@ class Trials:
         """
         trial = self._trial(token)
         rating = rating_of(self._ratings.events(trial.id))
-        return Standing(trial, rating, rating.training is True and self._here(trial))
+        return Standing(trial, rating, self._ratings.kept(trial.id) and self._here(trial))
 
     def save(self, token: str, events: Sequence[Event]) -> list[Status]:
         """Save events; when this returns they are on disk, and the clips are where consent puts them.
 
         Raises:
             UnknownTrial: there is no such trial, or it was withdrawn.
-            Conflict: an id was used for something else, or the trial is full.
+            RatingConflict: an id was used for something else, or the trial is full.
             RatingError: an event speaks of what was not served.
-            Busy: not now.
+            RatingsBusy: not now.
             DiskFull: there is no room; nothing was saved.
         """
         trial = self._trial(token)
         for event in events:
             _require_served(trial, event)
         self._require_room()
-        _require_compatible(self._ratings.events(trial.id), events)
-        with _busy():
-            statuses = self._ratings.save(token, events)
+        statuses = self._ratings.save(token, events)
         if any(isinstance(event.payload, Consent) for event in events):
             self._follow_consent(token)
         return statuses
@@ -168,19 +158,15 @@ class Trials:
         Raises:
             UnknownTrial: there is none, or it was withdrawn before.
         """
-        trial = self._trial(token)
         with self._lock:
-            with _busy():
-                withdrawn = self._ratings.withdraw(token)
-            self._drop(trial)
-        return withdrawn.events
+            return self._ratings.withdraw(_possible(token), delete=self._clips.delete).events
 
     # Making a trial
 
     def _serve(self, job: Job, asked: Asked, described: dict[str, Any], folder: Path) -> str:
         folder.mkdir(exist_ok=True)
         if sum(1 for _ in folder.iterdir()) >= TRIALS_OF_A_JOB:
-            raise Conflict(
+            raise RatingConflict(
                 "Rate a separation",
                 f"{TRIALS_OF_A_JOB} browsers have rated this one already",
                 "Separate the recording again to rate it",
@@ -189,10 +175,11 @@ class Trials:
         start, length = _window(stage["length"], stage["sample_rate"], asked.around)
         request = job.request
         served = {
-            "job": _hash(job.id),
+            "job": subject_of(job),
             "name": request.name,
             **self._origin(job),
             **self._model(request.model),
+            **_edited(request),
             "stage": asked.stage,
             **stage,
             "stems": stems_of(stage["tracks"]),
@@ -203,8 +190,7 @@ class Trials:
             "version": separation.__version__,
         }
         clips = {role: clip_id(_clip(job, served, track)) for role, track in _roles(served).items()}
-        with _busy():
-            _, token = self._ratings.serve(asked.listener, KIND, served, clips)
+        _, token = self._ratings.serve(asked.listener, KIND, served, clips)
         (folder / asked.key).write_text(token, encoding="utf-8")
         return token
 
@@ -242,13 +228,14 @@ class Trials:
             if standing.rating.training and not standing.kept:
                 self._keep(standing.trial)
             elif not standing.rating.training:
-                self._drop(standing.trial)
+                self._ratings.drop(standing.trial.id, self._clips.delete)
 
     def _keep(self, trial: Trial) -> None:
         """Keep the clips of a trial while its job is here; without it, only what was said is kept."""
         job = self._job(trial)
         if job is None:
             return
+        self._ratings.keep(trial.id)
         try:
             _require_quota(self._services.settings.clips)
             for role, track in _roles(trial.served).items():
@@ -256,17 +243,7 @@ class Trials:
                     raise RatingError("Keep what was rated", f"{track} is not what was served", "Rate it again")
         except SeparationError:
             _log.exception("The audio of the trial %s could not be kept", trial.id)
-            self._drop(trial)
-
-    def _drop(self, trial: Trial) -> None:
-        """Delete the clips of a trial, except those that somebody else allowed to be kept."""
-        here = {clip for clip in trial.clips.values() if clip in self._clips}
-        for other in self._ratings.trials(kind=KIND) if here else ():
-            shared = here & set(other.clips.values()) if other.id != trial.id else set()
-            if shared and rating_of(self._ratings.events(other.id)).training:
-                here -= shared
-        for clip in here:
-            self._clips.delete(clip)
+            self._ratings.drop(trial.id, self._clips.delete)
 
     def _here(self, trial: Trial) -> bool:
         return all(clip in self._clips for clip in trial.clips.values())
@@ -274,14 +251,12 @@ class Trials:
     # Finding and guarding
 
     def _trial(self, token: str) -> Trial:
-        if not _TOKEN.fullmatch(token):
-            token = ""  # no trial has it
-        return self._ratings.trial(token)
+        return self._ratings.trial(_possible(token))
 
     def _job(self, trial: Trial) -> Job | None:
         """The job that a trial was served from, while it is here. The database does not have its id, which is a key."""
         for folder in self._jobs.folder.iterdir():
-            if _hash(folder.name) == trial.served["job"]:
+            if _hash(folder.name) == trial.subject:
                 try:
                     return self._jobs.get(folder.name)
                 except UnknownJob:
@@ -303,15 +278,16 @@ def stems_of(tracks: Iterable[str]) -> list[str]:
     return [name for name in tracks if name not in ("mixture", "residual") and not name.startswith("reference-")]
 
 
-@contextmanager
-def _busy() -> Iterator[None]:
-    """What has been checked and is refused all the same by the database can be sent again as it is."""
-    try:
-        yield
-    except UnknownTrial:
-        raise
-    except RatingError as error:
-        raise Busy(error.asked, error.found, error.advice) from error
+def subject_of(job: Job) -> str:
+    """What the trials of a job have in common. Not its id, which is a key to it."""
+    return _hash(job.id)
+
+
+def _edited(request: Request) -> dict[str, Any]:
+    """What was changed inside the model, and whose trials have what it was before."""
+    if request.edit is None:
+        return {}
+    return {"edit": request.edit.to_dict(), "edit_of": None if request.edit_of is None else _hash(request.edit_of)}
 
 
 def _window(length: int, sample_rate: int, around: float) -> tuple[int, int]:
@@ -345,7 +321,9 @@ def _require_served(trial: Trial, event: Event) -> None:
     if isinstance(said, Answer | Mark | Comment):
         named = (said.stem,)
     elif isinstance(said, Heard):
-        named, allowed = tuple(said.seconds), served["tracks"]
+        heard = {*said.seconds, *(name for seconds in said.modes.values() for name in seconds)}
+        # True sources may come later than the trial.
+        named, allowed = [name for name in heard if not name.startswith("reference-")], served["tracks"]
     for name in named:
         if name is not None and name not in allowed:
             raise RatingError("Save a rating", "it names a track that was not served", f"Name one of {_list(allowed)}")
@@ -353,19 +331,6 @@ def _require_served(trial: Trial, event: Event) -> None:
     if isinstance(said, Mark) and said.end > duration + 0.01:
         raise RatingError(
             "Save a mark", f"it ends at {said.end:g} s of {duration:g} s", "Mark a part of what was heard"
-        )
-
-
-def _require_compatible(saved: Sequence[Event], events: Sequence[Event]) -> None:
-    known = {event.id: event for event in saved}
-    for event in events:
-        if known.setdefault(event.id, event) != event:
-            raise Conflict("Save a rating", f"the id {event.id} was used before for something else", "Give it a new id")
-    if len(known) > MAX_EVENTS:
-        raise Conflict(
-            "Save a rating",
-            f"this rating has {len(saved)} changes already, and holds {MAX_EVENTS}",
-            "Separate the recording again to rate it anew",
         )
 
 
@@ -381,6 +346,11 @@ def _require_quota(folder: Path) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*.flac") if path.is_file())
+
+
+def _possible(token: str) -> str:
+    """The token, or one that no trial has."""
+    return token if _TOKEN.fullmatch(token) else ""
 
 
 def _hash(text: str) -> str:

@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 from click.testing import Result
+from fakes import Splitter
 from typer.testing import CliRunner
 
-from separation import cli
-from separation.errors import RatingError
+from separation import cli, hub
+from separation.engine.jobs import JobStore
+from separation.errors import RatingError, UnknownJob
 from separation.ratings import Store
+from separation.ui.rating_trials import subject_of
 from tests.ratings.made_ratings import event
 
 
@@ -55,3 +60,40 @@ def test_stats(data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert "1 served, 1 rated, 0 withdrawn" in shown and "overall" in shown and "4.00" in shown
     monkeypatch.setenv("EARSHOT_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.db'}")
     assert "0 served" in invoke("stats").stdout
+
+
+def test_recordings_and_separations_are_put_up_for_rating_and_taken_down(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "load", lambda name, **_: Splitter(0.25, 0.75))
+    (tmp_path / "songs").mkdir()
+    for name in ("one.wav", "two.wav"):
+        sf.write(tmp_path / "songs" / name, 0.1 * np.random.default_rng(1).standard_normal(8000), 8000)
+    done = invoke("want", tmp_path / "songs", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    rows = json.loads(invoke("wanted", "--json").stdout)
+    assert sorted(row.pop("name") for row in rows) == ["one.wav", "two.wav"]
+    assert all(row["model"] == "vocals" and row["raters"] == 0 for row in rows)
+    jobs = JobStore(data / "jobs")
+    job = jobs.get(rows[0]["job"])
+    assert set(job.tracks("full")) == {"mixture", "source0", "source1", "residual"} and job.expires is None
+    store = Store(f"sqlite:///{data / 'ratings.db'}")
+    _, token = store.serve("listener", "rating", {"job": subject_of(job)}, {})
+    store.save(token, [event(1, stem="source0", scale="overall", value=4)])
+    store.close()
+    assert "1" in next(line for line in invoke("wanted").stdout.splitlines() if job.id in line).split()
+    assert invoke("enough", f"https://example.org/?job={job.id}&__theme=dark").exit_code == 0
+    assert [other.id for other in jobs.wanted()] == [rows[1]["job"]]
+    assert invoke("want", job.id).exit_code == 0 and len(jobs.wanted()) == 2
+    assert invoke("enough", "all").exit_code == 0 and jobs.wanted() == [] and job.expires is not None
+
+
+def test_what_cannot_be_put_up_for_rating_says_why_and_the_rest_goes_on(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "song.wav").write_bytes(b"nothing")
+    done = invoke("want", "A" * 22, tmp_path / "song.wav")
+    assert done.exit_code == 1 and "it has expired" in done.stderr and "song.wav" in done.stderr
+    assert JobStore(data / "jobs").all() == [], "what could not be separated is not left behind"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert "folder of this machine" in invoke("want", tmp_path / "song.wav", "--model", tmp_path / "model").stderr
+    assert isinstance(invoke("enough", "A" * 22).exception, UnknownJob)

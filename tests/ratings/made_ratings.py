@@ -10,6 +10,7 @@ from separation.ratings.records import LABELS, SCALES
 _IDS = st.text("abcdefgh0123_-", min_size=8, max_size=12)
 _STEMS = st.sampled_from(["vocals", "accompaniment", "Stimme 1 – „Ö“"])
 _SECONDS = st.floats(0, 3600)
+_HEARD = st.dictionaries(_STEMS, _SECONDS, max_size=3)
 _REGIONS = st.tuples(_SECONDS, st.floats(0.01, 60)).map(lambda r: {"start": r[0], "end": r[0] + r[1]})
 _BANDS = st.none() | st.tuples(st.floats(0, 1000), st.floats(1, 20000)).map(lambda b: [b[0], b[0] + b[1]])
 
@@ -39,9 +40,10 @@ _PAYLOADS = st.one_of(
     st.fixed_dictionaries({"kind": st.just("consent"), "training": st.booleans()}),
     st.fixed_dictionaries(
         {
-            "kind": st.just("heard"), "seconds": st.dictionaries(_STEMS, _SECONDS, max_size=3), "saw_model": st.booleans(),
-            "saw_metrics": st.booleans(), "saw_views": st.booleans(),
-        }
+            "kind": st.just("heard"), "seconds": _HEARD, "saw_model": st.booleans(), "saw_metrics": st.booleans(),
+            "saw_views": st.booleans(),
+        },
+        optional={"modes": st.dictionaries(st.sampled_from(["solo", "loop", "other take"]), _HEARD)},
     ),
 )  # fmt: skip
 EVENTS = st.builds(

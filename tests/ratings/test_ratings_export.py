@@ -55,7 +55,8 @@ def consent(made: int, training: bool = True) -> Event:
 
 def heard(made: int, **saw: bool) -> Event:
     seen = dict.fromkeys(("saw_model", "saw_metrics", "saw_views"), False) | saw
-    return event(made, identity=f"heard-{made:04}", kind="heard", seconds={"vocals": 2.0, "mixture": 1.0}, **seen)
+    seconds, modes = {"vocals": 2.0, "mixture": 1.0}, {"solo": {"vocals": 0.5}, "other take": {"vocals": 4.0}}
+    return event(made, identity=f"heard-{made:04}", kind="heard", seconds=seconds, modes=modes, **seen)
 
 
 def filled(store: Store, clips: ClipFolder) -> dict[str, str]:
@@ -148,7 +149,8 @@ def test_the_tables_say_what_was_said(store: Store, clips: ClipFolder, tmp_path:
     expected = {
         "listener": "listener-consented", "kind": "rating", "served": "2023-11-14T22:13:20.250+00:00", "model": "vocals",
         "weights": "abc", "version": "1.0", "consent": "true", "stem": "vocals", "scale": "overall", "value": "1",
-        "blind": "true", "made": "1970-01-01T00:00:00.010+00:00", "heard_stem": "2.0", "heard_all": "3.0",
+        "blind": "true", "made": "1970-01-01T00:00:00.010+00:00", "heard_stem": "2.0", "heard_solo": "0.5",
+        "heard_loop": "0.0", "heard_other_take": "4.0", "heard_all": "3.0", "edit": "", "edit_of": "", "subject": "hash",
     }  # fmt: skip
     assert {name: first[name] for name in expected} == expected
     assert first["stem_clip"] in clips and first["mixture_clip"] in clips

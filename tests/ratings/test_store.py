@@ -1,6 +1,7 @@
 """The store: what it acknowledged is there after anything, once, and nothing else is."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
-from separation.errors import DiskFull, RatingError, UnknownTrial
+from separation.errors import DiskFull, RatingConflict, RatingError, RatingsBusy, UnknownTrial
 from separation.ratings import Event, Store, rating_of
 from separation.ratings.database import migrate, open_engine, writing
 from separation.ratings.schema import METADATA
@@ -73,7 +74,7 @@ def test_sending_twice_is_harmless_and_an_id_means_one_thing(store: Store) -> No
     assert store.save(token, [answer(1), answer(2), answer(1)]) == ["saved", "saved", "known"]
     assert store.save(token, [answer(2)]) == ["known"]
     other = event(1, identity=answer(1).id, stem="vocals", scale="overall", value=5)
-    with pytest.raises(RatingError, match="used before for something else"):
+    with pytest.raises(RatingConflict, match="used before for something else"):
         store.save(token, [answer(9), other])
     assert len(store.events(trial.id)) == 2, "all of a request or none of it"
 
@@ -88,7 +89,7 @@ def test_the_same_id_in_two_trials_is_two_events(store: Store) -> None:
 def test_a_trial_holds_so_many_events_and_no_more(store: Store) -> None:
     trial, token = store.serve("listener", "rating", {}, {})
     store.save(token, [answer(i) for i in range(MAX_EVENTS)])
-    with pytest.raises(RatingError, match=f"{MAX_EVENTS + 1} events, more than {MAX_EVENTS}"):
+    with pytest.raises(RatingConflict, match=f"{MAX_EVENTS + 1} changes, more than {MAX_EVENTS}"):
         store.save(token, [answer(MAX_EVENTS)])
     assert store.save(token, [answer(0)]) == ["known"], "a repeated one is still acknowledged"
     assert len(store.events(trial.id)) == MAX_EVENTS
@@ -97,10 +98,11 @@ def test_a_trial_holds_so_many_events_and_no_more(store: Store) -> None:
 def test_withdrawal_leaves_a_tombstone_and_no_trace(store: Store, tmp_path: Path) -> None:
     shared, alone = "a" * 64, "b" * 64
     _, first = store.serve("one", "rating", {"model": "SECRET-MODEL"}, {"mixture": shared, "stem:vocals": alone})
-    store.serve("two", "rating", {}, {"mixture": shared})
+    other, _ = store.serve("two", "rating", {}, {"mixture": shared})
+    store.keep(other.id)
     store.save(first, [event(1, kind="comment", text="SECRET-WORDS")])
     gone = store.withdraw(first)
-    assert (gone.trials, gone.events, gone.clips) == (1, 1, (alone,)), "the other clip is still referred to"
+    assert (gone.trials, gone.events, gone.clips) == (1, 1, (alone,)), "somebody else lets the other clip be kept"
     assert store.count() == {"trials": 1, "events": 0, "listeners": 1, "withdrawn": 1}
     with pytest.raises(UnknownTrial):
         store.save(first, [answer(2)])
@@ -108,6 +110,50 @@ def test_withdrawal_leaves_a_tombstone_and_no_trace(store: Store, tmp_path: Path
         store.withdraw(first)
     store.close()  # the last connection folds the log into the file
     assert all(b"SECRET" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_audio_is_kept_as_long_as_somebody_allows_it(store: Store) -> None:
+    shared, alone = "a" * 64, "b" * 64
+    first, token = store.serve("one", "rating", {}, {"mixture": shared, "stem:vocals": alone})
+    second, _ = store.serve("two", "rating", {}, {"mixture": shared})
+    deleted: list[str] = []
+    assert not store.kept(first.id)
+    store.keep(first.id)
+    store.keep(second.id)
+    assert store.kept(first.id) and store.kept(second.id)
+    store.drop(first.id, deleted.append)
+    assert deleted == [alone] and not store.kept(first.id) and store.kept(second.id)
+    store.keep(first.id)
+    store.drop(second.id, deleted.append)
+    assert deleted == [alone], "the first allows it again"
+    gone = store.withdraw(token, delete=deleted.append)
+    assert deleted == [alone, shared, alone] == [alone, *gone.clips]
+
+
+def test_audio_that_cannot_be_deleted_is_still_known_of(store: Store) -> None:
+    trial, token = store.serve("one", "rating", {}, {"mixture": "a" * 64})
+    store.keep(trial.id)
+
+    def stuck(_: str) -> None:
+        raise PermissionError("the disk is read-only")
+
+    for act in (lambda: store.drop(trial.id, stuck), lambda: store.withdraw(token, delete=stuck)):
+        with pytest.raises(PermissionError):
+            act()
+    assert store.kept(trial.id) and store.trial(token) == trial, "nothing is called deleted that is not"
+
+
+def test_who_has_answered_about_what(store: Store) -> None:
+    for listener, job, said in (
+        ("one", "x", [answer(1), answer(2)]),
+        ("two", "x", [answer(1)]),
+        ("three", "x", [event(1, kind="consent", training=True)]),
+        ("one", "y", []),
+        ("one", None, [answer(1)]),
+    ):
+        _, token = store.serve(listener, "rating", {} if job is None else {"job": job}, {})
+        store.save(token, said)
+    assert store.raters(["x", "y", "z"]) == {"x": {"one", "two"}, "y": frozenset(), "z": frozenset()}
 
 
 def test_a_listener_can_be_forgotten(store: Store) -> None:
@@ -183,6 +229,19 @@ def test_a_full_disk_is_said_and_loses_nothing(store: Store) -> None:
     assert [e.id for e in store.events(trial.id)] == [answer(1).id]
 
 
+def test_on_a_disk_that_is_really_full_what_was_acknowledged_stays(tmp_path: Path) -> None:
+    """A small disk, mounted where only a process of its own sees it."""
+    mounted = 'mount -t tmpfs -o size=16M tmpfs "$0" && "$@"'  # SQLite's log alone takes four
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted]
+    if not shutil.which("unshare") or subprocess.run([*alone, tmp_path, "true"], capture_output=True).returncode:
+        pytest.skip("this system lets nobody but root mount a disk")
+    words = [*alone, tmp_path, sys.executable, "-m", "tests.ratings.full_disk", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    refused, saved = map(int, done.stdout.split())
+    assert refused == 5 and saved == 395, "refused while there was no room, and taken when there was again"
+
+
 def test_an_address_that_cannot_be_opened_says_what_to_do() -> None:
     for wrong in ("nonsense", "unknown://x", "postgresql+nodriver://host/db"):
         with pytest.raises(RatingError, match="EARSHOT_DATABASE_URL"):
@@ -197,6 +256,45 @@ def test_migrations_build_the_tables_that_the_code_expects(tmp_path: Path) -> No
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()
+
+
+def test_postgresql_could_hold_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a server: what it would be asked to do, written for it."""
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    script = ""
+    for table in METADATA.sorted_tables:
+        for made in (CreateTable(table), *map(CreateIndex, sorted(table.indexes, key=lambda index: index.name))):
+            script += str(made.compile(dialect=dialect))
+    assert "ordinal BIGSERIAL NOT NULL" in script and "kept BOOLEAN NOT NULL" in script
+    assert "CREATE UNIQUE INDEX ix_events_trial_id ON events (trial, id)" in script
+    migrated = _migrated("postgresql", monkeypatch)
+    assert migrated.count("CREATE TABLE") == len(METADATA.tables) + 1, "and Alembic's own"
+    assert "ALTER TABLE events ALTER COLUMN kind SET NOT NULL" in migrated
+
+
+def _migrated(dialect: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The script of all migrations for a dialect, as Alembic writes it without a database, and so without moving data."""
+    from io import StringIO
+
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from separation.ratings.database import MIGRATIONS
+
+    script = StringIO()
+    context = MigrationContext.configure(
+        dialect_name=dialect, opts={"as_sql": True, "output_buffer": script, "target_metadata": METADATA}
+    )
+    context._ensure_version_table()
+    with Operations.context(context):
+        for step in reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())):
+            monkeypatch.setattr(step.module, "_fill", lambda connection: None, raising=False)
+            step.module.upgrade()
+    return script.getvalue()
 
 
 def test_sqlite_is_set_up_to_be_trusted(tmp_path: Path) -> None:
@@ -228,6 +326,54 @@ def test_a_database_of_each_past_form_opens_with_its_ratings(dump: Path, tmp_pat
     assert trial.listener == "listener-of-the-past" and trial.served == {"model": "vocals"}
     assert rating_of(opened.events(trial.id)).answers == {("vocals", "overall"): 4}
     opened.close()
+
+
+def test_the_second_form_knows_what_the_first_one_only_said(tmp_path: Path) -> None:
+    """Subjects, kinds and consent were inside JSON."""
+    import sqlite3
+
+    first = next(path for path in PAST if path.stem == "0001")
+    said = [("yes", 5, True), ("no", 5, True), ("no", 6, False), ("late", 9, False), ("late", 7, True)]
+    with sqlite3.connect(tmp_path / "ratings.db") as old:
+        old.executescript(first.read_text())
+        for name in ("yes", "no", "late"):
+            old.execute(
+                "INSERT INTO trials VALUES (?, 'listener', 'rating', 1.0, ?)", (name, f'{{"job":"job-{name}"}}')
+            )
+            old.execute("INSERT INTO clips VALUES (?, 'mixture', ?)", (name, name[0] * 64))
+        for trial, made, training in said:
+            payload = f'{{"kind":"consent","training":{str(training).lower()}}}'
+            row = (f"event-{made:04}", trial, made, payload)
+            old.execute("INSERT INTO events (id, trial, made, received, payload) VALUES (?, ?, ?, 1.0, ?)", row)
+    old.close()
+    opened = Store(url(tmp_path))
+    assert [name for name in ("yes", "no", "late") if opened.kept(name)] == ["yes"]
+    assert {trial.subject for trial in opened.trials(listener="listener")} == {"job-yes", "job-no", "job-late"}
+    assert opened.raters(["job-yes"]) == {"job-yes": frozenset()}
+    assert len(opened.events("no")) == 2
+    opened.close()
+
+
+def test_every_migration_can_be_taken_back_without_losing_a_rating(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from separation.ratings.database import MIGRATIONS
+
+    opened = Store(url(tmp_path))
+    trial, token = opened.serve("listener", "rating", {"job": "x"}, {"mixture": "a" * 64})
+    opened.save(token, [answer(1), event(2, kind="consent", training=True)])
+    opened.keep(trial.id)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with writing(opened._engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert "kind" not in {column["name"] for column in inspect(connection).get_columns("events")}
+    opened.close()
+    again = Store(url(tmp_path))
+    assert again.trial(token) == trial and len(again.events(trial.id)) == 2 and again.kept(trial.id)
+    again.close()
 
 
 def test_there_is_a_past_database_for_every_migration() -> None:
@@ -297,7 +443,7 @@ def test_a_busy_database_says_that_nothing_was_lost(
     impatient = Store(url(tmp_path))
     holder = sqlite3.connect(tmp_path / "ratings.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(RatingError, match=r"busy.*Try again"):
+    with pytest.raises(RatingsBusy, match=r"busy.*Try again"):
         impatient.save(token, [answer(1)])
     holder.execute("ROLLBACK")
     holder.close()

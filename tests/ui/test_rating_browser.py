@@ -1,5 +1,6 @@
 """Rating in a real browser: said, saved and still there, also without a network, after a restart, and in two tabs."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from chromium import ARGUMENTS, CHROMIUM
 from page_services import Services, running, services
+from player_jobs import done_job
 
 from separation.ratings import Rating, Trial, rating_of
 
@@ -103,6 +105,15 @@ def expect_state(page: Any, text: str) -> None:
     expect(rating(page).locator(".state")).to_have_text(text)
 
 
+def until(done: Callable[[], bool], page: Any) -> None:
+    """Wait for the server: an outbox that is empty may be one that has not got it yet."""
+    for _ in range(200):
+        if done():
+            return
+        page.wait_for_timeout(100)
+    assert done()
+
+
 def job_of(page: Any) -> str:
     return str(page.evaluate("new URLSearchParams(location.search).get('job')"))
 
@@ -165,6 +176,102 @@ def test_marks_are_on_the_lanes_loop_and_can_be_changed_and_removed(
     expect_state(page, "")
     page.wait_for_function("!document.querySelector('earshot-rating').ui.state.textContent")
     assert not stored(given, page)[0][1].marks
+
+
+def test_a_mark_can_be_of_a_band_of_frequencies(visitor: Callable[..., Any], address: str, given: Services) -> None:
+    draw = "element => element.selectBand({track: 'accompaniment', start: 1, end: 2, low_hz: 1204.25, high_hz: 3377})"
+    page = separated(visitor(), address)
+    opener(page).click()
+    player(page).evaluate(HOLD)
+    rating(page).get_by_role("button", name="Mark what you hear").click()
+    band = rating(page).locator(".band")
+    expect(band).to_contain_text("Draw a box on a spectrogram")
+    player(page).evaluate(draw)
+    expect(band).to_contain_text("1.2 – 3.4 kHz")
+    expect(rating(page).locator(".hint")).to_have_text("0:01.0 – 0:02.0, 1.2 – 3.4 kHz, is selected.")
+    rating(page).get_by_role("button", name="Save the mark").click()
+    expect(rating(page).get_by_label("What you have marked").locator("li")).to_contain_text("clear, 1.2 – 3.4 kHz")
+    expect_state(page, "Saved")
+    until(lambda: bool(stored(given, page)[0][1].marks), page)
+    (one,) = stored(given, page)[0][1].marks.values()
+    assert (one.start, one.end, one.band_hz) == (1.0, 2.0, (1204.3, 3377.0))
+    page.reload()
+    opener(page).click()
+    rating(page).get_by_role("button", name=re.compile("^Edit: bleed")).click()
+    expect(band).to_contain_text("1.2 – 3.4 kHz")
+    assert player(page).evaluate("element => element.band.high_hz") == 3377
+    player(page).evaluate("element => element.pause()")
+    band.get_by_role("button", name="Mark all frequencies").click()
+    expect(band).to_contain_text("Draw a box on a spectrogram")
+    rating(page).get_by_role("button", name="Save the mark").click()
+    expect(rating(page).get_by_label("What you have marked").locator("li")).not_to_contain_text("kHz")
+    until(lambda: [m.band_hz for m in stored(given, page)[0][1].marks.values()] == [None], page)
+
+
+def test_a_new_mark_is_in_the_stem_whose_band_was_drawn(
+    visitor: Callable[..., Any], address: str, given: Services
+) -> None:
+    page = separated(visitor(), address)
+    opener(page).click()
+    draw = "element => element.selectBand({track: 'accompaniment', start: 1, end: 2, low_hz: 80, high_hz: 950})"
+    player(page).evaluate(draw)
+    rating(page).get_by_role("button", name="Mark what you hear").click()
+    expect(rating(page).locator(".band")).to_contain_text("80 – 950 Hz")
+    expect(rating(page).get_by_role("radio", name="accompaniment", exact=True)).to_be_checked()
+
+
+def test_collectors_go_from_one_to_the_next_and_are_told_when_nothing_is_left(
+    visitor: Callable[..., Any], tmp_path: Path
+) -> None:
+    given = services(tmp_path)
+    jobs = {job.id for job in (done_job(given.store, tmp_path, 2) for _ in range(2))}
+    for job in jobs:
+        given.store.get(job).want(True)
+    page = visitor().new_page()
+    with running(given) as address:
+        page.goto(address)
+        invitation = page.get_by_label("Rate for us")
+        expect(invitation).to_contain_text("2 separations wait")
+        assert page.evaluate("localStorage.getItem('earshot.listener')") is None, "nobody is numbered for looking"
+        page.goto(f"{address}?rate")
+        seen = set()
+        for left in (1, 0):
+            expect(rating(page).locator(".body")).to_be_visible()
+            seen.add(job_of(page))
+            expect(player(page).locator(".job-text")).to_have_text("Ready")
+            expect(player(page).get_by_role("button", name="Delete my audio now")).to_be_hidden()
+            for stem in ("vocals", "accompaniment"):
+                star(page, stem, "Good")
+            expect_state(page, "Saved")
+            more = rating(page).get_by_role("button", name="Rate the next one")
+            if left:
+                before = page.url
+                more.click()
+                page.wait_for_function("url => location.href !== url", arg=before)
+        expect(rating(page).locator(".next span")).to_have_text("Thank you. Nothing else waits to be rated.")
+        assert seen == jobs and "rate" not in page.url.partition("?")[2]
+        until(lambda: all(len(found) == 1 for found in given.ratings.raters(map(subject, jobs)).values()), page)
+        page.goto(address)
+        expect(invitation).to_be_hidden()
+        page.goto(f"{address}?rate")
+        expect(invitation).to_contain_text("You have rated everything that waited")
+        page.close()
+
+
+def subject(job: str) -> str:
+    return hashlib.sha256(job.encode()).hexdigest()[:32]
+
+
+def test_where_the_disk_does_not_last_the_page_says_so(visitor: Callable[..., Any], tmp_path: Path) -> None:
+    given = services(tmp_path, lasting=False)
+    page = visitor().new_page()
+    with running(given) as address:
+        page.goto(f"{address}?job={done_job(given.store, tmp_path, 2).id}")
+        opener(page).click()
+        expect(rating(page).locator(".kept")).to_contain_text("kept with your answers until this demo restarts")
+        star(page, "vocals", "Good")
+        expect_state(page, "Saved until this demo restarts")
+        page.close()
 
 
 def test_without_a_network_it_waits_and_is_saved_exactly_once(
@@ -293,10 +400,7 @@ def test_names_are_hidden_until_every_stem_has_its_stars(
     star(page, "accompaniment", "Good")
     expect(facts).to_contain_text("model vocals")
     star(page, "accompaniment", "Fair")
-    for _ in range(100):  # an outbox that is empty may be one that has not got it yet
-        if stored(given, page)[0][1].answers["accompaniment", "overall"] == 3:
-            break
-        page.wait_for_timeout(100)
+    until(lambda: stored(given, page)[0][1].answers.get(("accompaniment", "overall")) == 3, page)
     assert stored(given, page)[0][1].answers["accompaniment", "overall"] == 3
     assert stored(given, page)[0][1].saw_model, "from now on it knows"
     assert len(stored(given, page)) == 1
@@ -333,6 +437,37 @@ def test_what_was_heard_counts_what_sounds_and_nothing_else(
     expect_state(page, "Saved")
     ((_, saved),) = stored(given, page)
     assert set(saved.seconds) == {"vocals"} and 0.5 < saved.seconds["vocals"] < 5
+    assert saved.modes == {"solo": saved.seconds}
+    player(page).evaluate("element => element.solo('vocals', false)")
+    player(page).evaluate("element => element.loop(2, 3)")
+    page.wait_for_function("document.querySelector('earshot-rating').sounded.modes.loop?.accompaniment > 0.3")
+    player(page).evaluate("element => element.pause()")
+    star(page, "vocals", "Bad")
+    rating(page).evaluate("element => element.sayHeard()")
+    page.wait_for_function("document.querySelector('earshot-rating').sounded.modes.loop === undefined")
+    until(lambda: "loop" in stored(given, page)[0][1].modes, page)
+    modes = stored(given, page)[0][1].modes
+    assert modes["loop"]["vocals"] == pytest.approx(modes["loop"]["accompaniment"], abs=0.05)
+    assert set(modes["solo"]) == {"vocals"} and set(modes) == {"solo", "loop"}
+
+
+def test_an_edit_that_is_compared_with_counts_apart(visitor: Callable[..., Any], address: str, given: Services) -> None:
+    """These models cannot be edited: what the player says of an edit is made up here."""
+    page = separated(visitor(), address)
+    opener(page).click()
+    star(page, "vocals", "Good")
+    expect_state(page, "Saved")
+    player(page).evaluate(
+        """element => {
+            Object.defineProperty(element, "take", { value: "an edit" });
+            const heard = { "an edit": { vocals: 2.5, mixture: 2.5 } };
+            element.takeHeard = (job) => { const now = heard[job] ?? {}; delete heard[job]; return now };
+        }"""
+    )
+    rating(page).evaluate("element => element.sayHeard()")
+    until(lambda: "other take" in stored(given, page)[0][1].modes, page)
+    ((_, saved),) = stored(given, page)
+    assert saved.modes == {"other take": {"vocals": 2.5, "mixture": 2.5}} and not saved.seconds
 
 
 def test_a_comment_is_saved_also_if_the_page_is_closed_while_typing(

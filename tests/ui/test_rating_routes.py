@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from page_services import SmallHub
 from page_services import services as full_services
@@ -12,9 +13,13 @@ from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from separation.engine.edits import Edit, Rows
 from separation.engine.jobs import Job, JobStore, Request
 from separation.engine.workers import Workers
-from separation.errors import DiskFull, RatingError
+from separation.errors import DiskFull, JobError, RatingsBusy
+from separation.ratings import store
+from separation.ratings.export import export
+from separation.ratings.summary import summarise
 from separation.settings import Settings
 from separation.ui import rating_trials
 from separation.ui.frame import Services, open_ratings
@@ -41,8 +46,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def open_services(tmp_path: Path) -> Services:
-    settings = Settings(data=tmp_path / "data")
+def open_services(tmp_path: Path, **more: Any) -> Services:
+    settings = Settings(data=tmp_path / "data", **more)
     store, hub = JobStore(settings.jobs), SmallHub()
     workers = Workers(store, hub.load, devices=("cpu",))
     return Services(settings, store, workers, hub, tmp_path, *open_ratings(settings))
@@ -182,6 +187,126 @@ def test_what_was_rated_is_found_again_by_the_same_browser(client: TestClient, j
     assert rating["answers"] == [{"stem": "vocals", "scale": "overall", "value": 3}] and rating["marks"] == []
 
 
+def test_how_something_was_heard_is_saved_with_how_long(client: TestClient, token: str) -> None:
+    assert send(client, token, event(9, seconds={"reference-vocals": 0.0}, **HEARD)).status_code == 200, "it came later"
+    modes = {"solo": {"vocals": 0.5}, "loop": {"vocals": 1.0, "mixture": 1.0}, "other take": {"vocals": 2.0}}
+    seconds = {"vocals": 2.0, "mixture": 1.0}
+    first = event(1, seconds=seconds, modes=modes, **HEARD)
+    old_page = event(2, seconds=seconds, **HEARD)
+    assert send(client, token, first, old_page, event(3, seconds={}, modes=modes, **HEARD)).status_code == 200
+    rating = standing(client, token)["rating"]
+    assert rating["seconds"] == {"vocals": 4.0, "mixture": 2.0, "reference-vocals": 0.0}
+    assert rating["modes"] == {mode: {n: 2 * s for n, s in heard.items()} for mode, heard in modes.items()}
+
+
+def test_whether_a_rating_outlives_a_restart_is_said(tmp_path: Path) -> None:
+    for data, database, lasting in (("a", "", True), ("b", "", False), ("c", f"sqlite:///{tmp_path / 'x.db'}", False)):
+        given = open_services(tmp_path / data, lasting=lasting, database=database)
+        client = TestClient(Starlette(routes=rating_routes(given)))
+        said = serve(client, done_job(given.store, tmp_path, 1)).json()["lasting"]
+        assert said == {"answers": lasting, "audio": lasting}
+    elsewhere = Settings(database="postgresql+psycopg://host/ratings", lasting=False)
+    assert elsewhere.ratings_last and not elsewhere.lasting
+
+
+def test_an_edit_is_rated_as_an_edit(client: TestClient, given: Services, job: Job, tmp_path: Path) -> None:
+    edit = Edit(threshold_db=12, muted=(Rows("vocals", (3, 1)),))
+    request = Request(model="vocals", name="song.wav", edit=edit, edit_of=job.id)
+    edited = given.store.create(job.input, request)
+    write_stage(edited, "full", recording(1))
+    token = serve(client, edited).json()["token"]
+    served = given.ratings.trial(token).served
+    assert served["edit"] == json.loads(json.dumps(edit.to_dict())) and Edit.from_dict(served["edit"]) == edit
+    original = given.ratings.trial(serve(client, job).json()["token"])
+    assert served["edit_of"] == original.subject and "edit" not in original.served
+    assert job.id not in json.dumps(served)
+    send(client, token, star(1, 4))
+    export(given.ratings, tmp_path / "rated", "parquet")
+    (row,) = pq.read_table(tmp_path / "rated" / "ratings.parquet").to_pylist()
+    assert row["edit_of"] == original.subject and Edit.from_dict(json.loads(row["edit"])) == edit
+    assert list(summarise(given.ratings).models) == ["vocals, edited"]
+
+
+# -- what there is to rate
+
+
+def after(client: TestClient, listener: str | None, job: str = "") -> Any:
+    return client.post("/earshot/ratings/next", json={"listener": listener, "after": job}).json()
+
+
+def test_what_is_wanted_comes_one_after_the_other_with_the_fewest_raters_first(
+    client: TestClient, given: Services, tmp_path: Path
+) -> None:
+    assert after(client, None) == {"job": None, "left": 0, "wanted": 0}
+    jobs = [done_job(given.store, tmp_path, 1) for _ in range(4)]
+    for job in jobs[:3]:
+        job.want(True)
+    for number, job in enumerate(jobs[:2]):
+        for rater in range(number + 1):
+            send(client, serve(client, job, f"listener-number-{rater:04}").json()["token"], star(1, 4))
+    seen = []
+    current = ""
+    while (found := after(client, LISTENER, current))["job"]:
+        current = found["job"]
+        seen.append(current)
+        assert found["wanted"] == 3 and found["left"] == 4 - len(seen)
+        token = serve(client, given.store.get(current)).json()["token"]
+        send(client, token, event(1, seconds={"vocals": 3}, **HEARD), event(2, kind="consent", training=False))
+        assert after(client, LISTENER)["left"] == 4 - len(seen), "who only listened has not rated"
+        send(client, token, star(3, 2))
+    assert seen == [jobs[2].id, jobs[0].id, jobs[1].id]
+    assert after(client, LISTENER) == {"job": None, "left": 0, "wanted": 3}
+    assert after(client, None)["left"] == 3
+    jobs[0].want(False)
+    assert after(client, None)["wanted"] == 2
+
+
+def test_another_one_can_be_asked_for_without_rating(client: TestClient, given: Services, tmp_path: Path) -> None:
+    jobs = [done_job(given.store, tmp_path, 1) for _ in range(2)]
+    for job in jobs:
+        job.want(True)
+    first = after(client, LISTENER)["job"]
+    second = after(client, LISTENER, first)
+    assert {first, second["job"]} == {job.id for job in jobs} and second["left"] == 1
+    assert after(client, LISTENER, second["job"])["job"] == first
+
+
+def test_listeners_who_come_together_begin_with_different_ones(
+    client: TestClient, given: Services, tmp_path: Path
+) -> None:
+    for _ in range(4):
+        done_job(given.store, tmp_path, 1).want(True)
+    firsts = {after(client, f"listener-number-{number:04}")["job"] for number in range(40)}
+    assert len(firsts) == 4
+
+
+def test_what_is_wanted_stays_and_no_visitor_deletes_it(given: Services, tmp_path: Path) -> None:
+    store = JobStore(given.settings.jobs, clock=lambda: 1e10)
+    wanted, other = (done_job(given.store, tmp_path, 1) for _ in range(2))
+    wanted.want(True)
+    assert wanted.expires is None and store.expire() == [other.id]
+    with pytest.raises(JobError, match="collects ratings"):
+        store.delete(wanted.id)
+    with pytest.raises(JobError, match="not complete"):
+        make_job(given.store, tmp_path).want(True)
+    wanted.want(False)
+    wanted.want(False)
+    assert store.expire() == [wanted.id]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], 7, {"listener": 7}, {"after": "x"}, {"listener": None, "after": None}, {"listener": "x", "more": 1}],
+)
+def test_who_asks_for_the_next_one_must_say_so_properly(calm: Any, body: Any) -> None:
+    client, *_ = calm
+    assert is_error(client.post("/earshot/ratings/next", json=body), 400)
+    foreign = client.post("/earshot/ratings/next", json={"listener": None}, headers={"sec-fetch-site": "cross-site"})
+    assert is_error(foreign, 403)
+    hostile = client.post("/earshot/ratings/next", json={"listener": "../" * 100, "after": "\x00" * 50})
+    assert hostile.json() == {"job": None, "left": 0, "wanted": 0}
+
+
 # -- consent
 
 
@@ -312,7 +437,7 @@ def test_other_sites_change_nothing(calm: Any, headers: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"null", b"[]", b"7", b'"text"', b"{}", b"[" * 20_000, b"\xff\xfe", b"9" * 6000,
+        b"", b"{", b"null", b"[]", b"7", b'"text"', b"{}", b"[" * 9_000, b"\xff\xfe", b"9" * 6000,
         b'{"events": [{"id": "event-0001"}]}',
     ],
 )  # fmt: skip
@@ -333,7 +458,8 @@ def test_unreadable_bodies(calm: Any, body: bytes) -> None:
         mark(1, mark="no id!"), mark(1, stem="residual"), mark(1, band_hz=[5, 1]), mark(1, 0.0, float("nan")),
         event(1, kind="comment", stem="vocals", text="x" * 5000), event(1, kind="comment", stem="vocals", text="\ud800"),
         event(1, kind="consent", training="yes"), event(1, kind="nothing"), event(1),
-        event(1, seconds={"drums": 1.0}, **HEARD), event(1, seconds={"vocals": -1}, **HEARD),
+        event(1, seconds={"drums": 1.0}, **HEARD), event(1, seconds={}, modes={"solo": {"drums": 1.0}}, **HEARD),
+        event(1, seconds={}, modes={"upside down": {"vocals": 1.0}}, **HEARD), event(1, seconds={"vocals": -1}, **HEARD),
         event(1, seconds={str(i): 1.0 for i in range(100)}, **HEARD), event(1, seconds=[], **HEARD),
     ],
 )  # fmt: skip
@@ -380,7 +506,7 @@ def test_an_id_used_for_something_else_is_409(client: TestClient, token: str) ->
 
 
 def test_a_full_trial_is_409(client: TestClient, token: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rating_trials, "MAX_EVENTS", 3)
+    monkeypatch.setattr(store, "MAX_EVENTS", 3)
     assert send(client, token, *(star(i, 4) for i in range(3))).status_code == 200
     assert is_error(send(client, token, star(3, 4)), 409)
     assert send(client, token, star(2, 4)).json()["events"] == ["known"]
@@ -429,7 +555,7 @@ def test_a_busy_database_is_no_reason_to_give_a_rating_up(
     client: TestClient, given: Services, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(token: str, events: Any) -> Any:
-        raise RatingError("Save a rating", "the database was busy for 30 s", "Try again")
+        raise RatingsBusy("Save a rating", "the database was busy for 30 s", "Try again")
 
     with monkeypatch.context() as patched:
         patched.setattr(given.ratings, "save", busy)

@@ -1,7 +1,7 @@
 /**
  * <earshot-rating job="ID">: how the stems of a separation sound, in one line until it is opened. It belongs to the
- * <earshot-player> beside it (in the same parent): its selection is what is marked, and its clock says what was heard.
- * <earshot-my-ratings>: what this browser has rated, with links while the separations are there, and a way to withdraw.
+ * <earshot-player> beside it (in the same parent): its selection, and a band drawn on a spectrogram, is what is marked; its
+ * clock says what was heard. What this browser has rated before, and what there is to rate next: `mine.js`.
  *
  * Everything said becomes an event in `outbox.js` at once; what is shown is the rating as the server has it, and on top what
  * is still on its way. Nothing is sent before the element is opened. Views that other modules put on the page say that
@@ -10,6 +10,7 @@
  * All times inside are seconds of the recording, as in the player; events have seconds from the start of what was served.
  */
 
+import { make, wanted } from "./mine.js";
 import { desk, keyOf, randomId, read, write } from "./outbox.js";
 
 const SCALES = [
@@ -29,6 +30,7 @@ const LABELS = [
 ];
 const SEVERITY = ["slight", "clear", "strong"];
 const HEARD_EVERY = 15_000; // milliseconds
+const LISTEN_EVERY = 250; // milliseconds: how exactly it is known in which mode something was heard
 const TYPING = 1200; // milliseconds without a key until a comment is saved
 const HIDE = "earshot.hide";
 
@@ -55,6 +57,8 @@ const TEMPLATE = `
         <fieldset class="pills which"><legend>In</legend></fieldset>
         <fieldset class="pills label"><legend>What</legend></fieldset>
         <fieldset class="pills severity"><legend>How strong</legend></fieldset>
+        <p class="band"><span class="term">Frequencies</span><span class="range"></span>
+          <button type="button" class="clear" title="Mark all frequencies" aria-label="Mark all frequencies">×</button></p>
         <p class="buttons"><button class="button strong">Save the mark</button><button type="button" class="button quiet cancel">Cancel</button></p>
       </form>
       <ol class="marks" aria-label="What you have marked"></ol>
@@ -62,24 +66,17 @@ const TEMPLATE = `
     <div class="terms">
       <label class="check"><input type="checkbox" class="consent"><span><b>My rating and this audio may be used to train models.</b>
         <span class="kept"></span></span></label>
-      <label class="check"><input type="checkbox" class="hide"><span><b>Hide names until I have rated.</b>
-        <span class="why">The model’s name and the notes on quality are hidden; what you could see is recorded with your rating.</span></span></label>
+      <label class="check"><input type="checkbox" class="hide"><span><b>Hide names, figures and views until I have rated.</b>
+        <span class="why">You then judge by ear: the model’s name, what was measured and the views inside the model come when every stem has its stars.
+        What you could see, spectrograms too, and how you listened is recorded with your rating.</span></span></label>
       <button type="button" class="button quiet withdraw" hidden>Withdraw my rating</button>
     </div>
+    <p class="next" hidden><span></span><button type="button" class="button"></button></p>
   </div>
   <dialog aria-label="Withdraw my rating"><h3>Withdraw your rating?</h3>
     <p>Every answer, mark and comment is deleted from the server, and the audio that was kept with it. This cannot be undone.</p>
     <form method="dialog"><button class="button" value="">Keep it</button><button class="button danger" value="withdraw">Withdraw</button></form></dialog>
 </section>`;
-
-/** An element with properties and children. */
-function make(tag, properties = {}, ...children) {
-  const { dataset, ...rest } = properties;
-  const element = Object.assign(document.createElement(tag), rest);
-  Object.assign(element.dataset, dataset);
-  element.append(...children);
-  return element;
-}
 
 function clock(seconds) {
   const tenths = Math.round(seconds * 10);
@@ -88,6 +85,15 @@ function clock(seconds) {
 }
 
 const span = (start, end) => `${clock(start)} – ${clock(end)}`;
+
+/** A band as people say it: "1.2 – 3.4 kHz". */
+function band([low, high]) {
+  const digits = (value) => String(Number(value.toPrecision(value < 1 ? 1 : 2)));
+  const one = (hz) => (hz < 1000 ? `${digits(hz)} Hz` : `${digits(hz / 1000)} kHz`);
+  const [from, to] = [one(low), one(high)];
+  return from.split(" ")[1] === to.split(" ")[1] ? `${from.split(" ")[0]} – ${to}` : `${from} – ${to}`;
+}
+
 const isStem = (name) => name !== "mixture" && name !== "residual" && !name.startsWith("reference-");
 const nothing = () => ({ answers: {}, marks: new Map(), comments: {}, training: null, events: 0 });
 const answerKey = (stem, scale) => `${scale} ${stem}`;
@@ -159,7 +165,10 @@ class EarshotRating extends HTMLElement {
     const find = (selector) => root.querySelector(selector);
     this.ui = {
       ...Object.fromEntries(
-        ["rating", "open", "summary", "state", "body", "stems", "hint", "form", "marks", "consent", "kept", "hide", "withdraw"].map(
+        [
+            ...["rating", "open", "summary", "state", "body", "stems", "hint", "form", "marks", "consent", "kept", "hide", "withdraw"],
+            ...["band", "next"],
+          ].map(
           (name) => [name, find(`.${name}`)],
         ),
       ),
@@ -172,7 +181,6 @@ class EarshotRating extends HTMLElement {
       find("style").remove();
     };
     this.controls = new Map();
-    this.saw = { model: false, metrics: false, views: false };
     this.reset();
     this.wire();
   }
@@ -184,6 +192,8 @@ class EarshotRating extends HTMLElement {
     player.addEventListener("earshot-state", ({ detail }) => detail.status === "gone" && this.begin(true), { signal });
     for (const name of ["earshot-state", "earshot-stage", "earshot-blind"]) player.addEventListener(name, () => this.look(), { signal });
     player.addEventListener("earshot-selection", () => this.showMarking(), { signal });
+    player.addEventListener("earshot-band", () => this.showMarking(), { signal });
+    wanted.addEventListener("change", () => this.showNext(), { signal });
     player.addEventListener("earshot-region", ({ detail }) => this.point(detail), { signal });
     document.addEventListener("earshot-saw", ({ detail }) => (this.saw[detail] = true), { signal });
     desk.addEventListener("change", ({ detail }) => this.changed(detail), { signal });
@@ -195,20 +205,19 @@ class EarshotRating extends HTMLElement {
     for (const element of [document.documentElement, document.body]) {
       this.themes.observe(element, { attributes: true, attributeFilter: ["class"] });
     }
-    this.timer = setInterval(() => this.sayHeard(), HEARD_EVERY);
+    this.timers = [setInterval(() => this.sayHeard(), HEARD_EVERY), setInterval(() => this.listen(), LISTEN_EVERY)];
     this.look();
   }
 
   disconnectedCallback() {
     this.off.abort();
     this.themes.disconnect();
-    clearInterval(this.timer);
+    for (const timer of this.timers) clearInterval(timer);
   }
 
   attributeChangedCallback(_, before, after) {
     if (before === after) return;
     if (before) this.sayHeard();
-    this.player?.takeHeard?.();
     this.begin();
   }
 
@@ -227,6 +236,7 @@ class EarshotRating extends HTMLElement {
     this.told = ""; // what of the page was recorded as seen
     this.trial = null;
     this.saw = { model: false, metrics: false, views: false };
+    this.sounded = { seconds: {}, modes: {} }; // what was heard and is not told yet
     this.controls.clear();
     this.ui.stems.replaceChildren();
     this.ui.marks.replaceChildren();
@@ -259,6 +269,7 @@ class EarshotRating extends HTMLElement {
     this.buildStems();
     this.show();
     if (mine || waiting) this.load();
+    if (wanted.opened === this.job) this.expand(true);
   }
 
   showWaiting() {
@@ -307,6 +318,7 @@ class EarshotRating extends HTMLElement {
     if (!open || !this.subject) return;
     const selection = this.player.selection;
     this.subject.around = (selection ? (selection[0] + selection[1]) / 2 : this.player.cursor) - this.bounds[0];
+    wanted.look(this.job);
     if (!this.trial) await this.load();
   }
 
@@ -327,18 +339,40 @@ class EarshotRating extends HTMLElement {
     this.saw.views ||= this.player.showsViews;
   }
 
+  /** What has sounded since the last look, and how: alone or with others, in a loop or not; and of an edit that is compared. */
+  listen() {
+    const { player } = this;
+    if (!player?.takeHeard) return;
+    const { seconds, modes } = this.sounded;
+    const add = (sum, heard) => {
+      for (const [name, value] of heard) sum[name] = (sum[name] ?? 0) + value;
+    };
+    const sounding = (of) => Object.entries(player.takeHeard(of)).filter(([, value]) => value > 0);
+    const heard = sounding(this.subject?.job ?? this.job); // while another one is opened, still of the one before
+    if (heard.length) add(seconds, heard);
+    if (heard.length === 1) add((modes.solo ??= {}), heard);
+    if (heard.length && player.transport.loop) add((modes.loop ??= {}), heard);
+    const other = player.take ? sounding(player.take) : [];
+    if (other.length) add((modes["other take"] ??= {}), other);
+  }
+
   heard() {
     this.note();
-    const seconds = Object.entries(this.player.takeHeard()).map(([name, value]) => [name, Math.round(1000 * value) / 1000]);
+    this.listen();
+    const rounded = (sum) => Object.fromEntries(Object.entries(sum).map(([name, value]) => [name, Math.round(1000 * value) / 1000]));
+    const modes = Object.fromEntries(Object.entries(this.sounded.modes).map(([mode, sum]) => [mode, rounded(sum)]));
+    const seconds = rounded(this.sounded.seconds);
+    this.sounded = { seconds: {}, modes: {} };
     const { model, metrics, views } = this.saw;
-    return { kind: "heard", seconds: Object.fromEntries(seconds), saw_model: model, saw_metrics: metrics, saw_views: views };
+    return { kind: "heard", seconds, modes, saw_model: model, saw_metrics: metrics, saw_views: views };
   }
 
   /** What was heard since the last time; only of what somebody rates. */
   sayHeard(options = {}) {
     if (!this.subject || !(this.trial || desk.left(this.subject).length)) return;
+    this.listen();
+    if (![this.sounded.seconds, ...Object.values(this.sounded.modes)].some((sum) => Object.values(sum).some((value) => value >= 0.1))) return;
     const payload = this.heard();
-    if (Object.values(payload.seconds).every((seconds) => seconds < 0.1)) return;
     this.told = JSON.stringify(this.saw);
     this.say(payload, { silent: true, ...options });
   }
@@ -443,6 +477,11 @@ class EarshotRating extends HTMLElement {
       options: SEVERITY.map((word, index) => ({ value: index + 1, title: word })),
       onpick: (severity) => (this.editing.severity = severity),
     });
+    ui.band.querySelector(".clear").onclick = () => {
+      this.player.select(this.player.selection);
+      ui.form.querySelector(".strong").focus({ preventScroll: true });
+    };
+    ui.next.querySelector("button").onclick = () => wanted.go(this.job);
     ui.consent.onchange = () => this.say({ kind: "consent", training: ui.consent.checked });
     ui.hide.onchange = () => this.setHidden(ui.hide.checked);
     ui.withdraw.onclick = () => ui.dialog.showModal();
@@ -455,10 +494,13 @@ class EarshotRating extends HTMLElement {
   edit(mark) {
     const { player, ui } = this;
     const loudest = this.stems.find((stem) => player.settings.get(stem)?.solo) ?? this.stems[0];
-    this.editing = mark
-      ? { ...mark }
-      : { mark: randomId(), stem: player.chosen && isStem(player.chosen) ? player.chosen : loudest, label: LABELS[0][0], severity: 2, isNew: true };
-    if (mark) player.loop(mark.start + this.bounds[0], mark.end + this.bounds[0]);
+    const stem = [player.band?.track, player.chosen].find((name) => this.stems.includes(name)) ?? loudest;
+    this.editing = mark ? { ...mark } : { mark: randomId(), stem, label: LABELS[0][0], severity: 2 };
+    if (mark) {
+      const [start, end] = [mark.start + this.bounds[0], mark.end + this.bounds[0]];
+      player.loop(start, end);
+      if (mark.band_hz) player.selectBand({ track: mark.stem, start, end, low_hz: mark.band_hz[0], high_hz: mark.band_hz[1] });
+    }
     for (const [name, value] of [["which", this.editing.stem], ["label", this.editing.label], ["severity", this.editing.severity]]) {
       for (const input of ui.form.querySelectorAll(`.${name} input`)) input.checked = input.value === String(value);
     }
@@ -479,8 +521,14 @@ class EarshotRating extends HTMLElement {
     if (!selection) return;
     const [start, end] = selection.map((seconds) => Math.max(0, Math.round(1000 * (seconds - this.bounds[0])) / 1000));
     const { mark, stem, label, severity } = this.editing;
-    this.say({ kind: "mark", mark, stem, start, end, label, severity, band_hz: this.editing.band_hz ?? null });
+    this.say({ kind: "mark", mark, stem, start, end, label, severity, band_hz: this.band });
     this.endEdit();
+  }
+
+  /** The band that is drawn on a spectrogram now, [low, high] in Hz, or null. */
+  get band() {
+    const drawn = this.player.band;
+    return drawn ? [drawn.low_hz, drawn.high_hz].map((hz) => Math.round(10 * hz) / 10) : null;
   }
 
   /** A region on the lanes was clicked. */
@@ -512,6 +560,7 @@ class EarshotRating extends HTMLElement {
     this.showClip();
     this.showMarking();
     this.showMarks();
+    this.showNext();
     this.showState();
   }
 
@@ -552,11 +601,29 @@ class EarshotRating extends HTMLElement {
     this.show();
   }
 
+  /** What else there is to rate, where the owner collects ratings. */
+  showNext() {
+    const { next } = this.ui;
+    const { wanted: all, left } = wanted.known;
+    const rated = this.subject && this.stems.every((stem) => this.rating.answers[answerKey(stem, "overall")]);
+    const [words, button] = next.children;
+    next.hidden = !all || !this.subject;
+    button.hidden = !left;
+    button.textContent = rated ? "Rate the next one" : "Another one, please";
+    button.classList.toggle("strong", Boolean(rated));
+    const others = left === 1 ? "One other separation waits" : `${left} other separations wait`;
+    words.textContent = wanted.trouble || (left ? `${rated ? "Thank you. " : ""}${others} to be rated.` : rated ? "Thank you. Nothing else waits to be rated." : "");
+  }
+
   showClip() {
     const [start, end] = (this.trial?.clip ?? [0, Math.min(60, this.bounds[1] - this.bounds[0])]).map((seconds) => seconds + this.bounds[0]);
     const whole = end - start >= this.bounds[1] - this.bounds[0] - 0.01;
     const what = whole ? "the mixture and its stems are" : `the minute ${span(start, end)} of the mixture and its stems is`;
-    const kept = `Then ${what} kept with your answers after this separation is deleted. Untick it to have the audio deleted again; without it only your answers are kept.`;
+    const until = this.trial?.lasting.audio === false ? "until this demo restarts" : "after this separation is deleted";
+    const kept =
+      "The owner of this page may then train models with both and pass them on for that; no name goes with them, because none is known. " +
+      `For this ${what} kept with your answers ${until}. Untick it to have the audio deleted here again; copies that were passed on before ` +
+      "remain. Without it, only your answers are kept.";
     if (this.ui.kept.textContent !== kept) this.ui.kept.textContent = kept;
   }
 
@@ -569,11 +636,14 @@ class EarshotRating extends HTMLElement {
     if (!this.subject) return;
     const { selection } = this.player;
     const { hint, markIt, form } = this.ui;
+    const { band: drawn } = this;
     markIt.disabled = !selection || !form.hidden;
     hint.textContent = selection
-      ? `${span(...selection)} is selected.`
+      ? `${span(...selection)}${drawn ? `, ${band(drawn)},` : ""} is selected.`
       : "Drag over a waveform to select where something is wrong, then mark it.";
     form.querySelector(".strong").disabled = !selection;
+    this.ui.band.querySelector(".range").textContent = drawn ? band(drawn) : "All. Draw a box on a spectrogram (Shift + drag) to mark some of them.";
+    this.ui.band.classList.toggle("all", !drawn);
   }
 
   showMarks() {
@@ -581,13 +651,14 @@ class EarshotRating extends HTMLElement {
     const { stems } = this;
     this.player.regions = marks
       .filter(({ stem }) => stems.includes(stem))
-      .map(({ mark, stem, start, end, label, severity }) => ({
+      .map(({ mark, stem, start, end, label, severity, band_hz }) => ({
         id: mark,
         track: stem,
         start: start + this.bounds[0],
         end: end + this.bounds[0],
-        title: `${label}, ${SEVERITY[severity - 1]}: ${span(start + this.bounds[0], end + this.bounds[0])}`,
+        title: `${label}, ${SEVERITY[severity - 1]}: ${span(start + this.bounds[0], end + this.bounds[0])}${band_hz ? `, ${band(band_hz)}` : ""}`,
         strength: severity,
+        ...(band_hz ? { low_hz: band_hz[0], high_hz: band_hz[1] } : {}),
       }));
     const key = JSON.stringify(marks);
     if (this.marksKey === key && this.ui.marks.childElementCount === marks.length) return;
@@ -598,7 +669,8 @@ class EarshotRating extends HTMLElement {
 
   buildMark(mark) {
     const [start, end] = [mark.start + this.bounds[0], mark.end + this.bounds[0]];
-    const text = `${mark.label} in ${mark.stem}, ${SEVERITY[mark.severity - 1]}, ${span(start, end)}`;
+    const where = mark.band_hz ? `, ${band(mark.band_hz)}` : "";
+    const text = `${mark.label} in ${mark.stem}, ${SEVERITY[mark.severity - 1]}, ${span(start, end)}${where}`;
     const button = (className, textContent, title, onclick) => {
       const made = make("button", { type: "button", className, textContent, onclick, title });
       made.setAttribute("aria-label", `${title}: ${text}`);
@@ -606,7 +678,7 @@ class EarshotRating extends HTMLElement {
     };
     const play = button("where", span(start, end), "Loop this", () => this.player.loop(start, end));
     const what = make("span", { className: "what" }, make("span", { className: "chip", dataset: { stem: mark.stem } }));
-    what.append(make("b", { textContent: mark.label }), ` in ${mark.stem}, ${SEVERITY[mark.severity - 1]}`);
+    what.append(make("b", { textContent: mark.label }), ` in ${mark.stem}, ${SEVERITY[mark.severity - 1]}${where}`);
     const edit = button("button small quiet", "Edit", "Edit", () => this.edit(mark));
     const remove = button("button small quiet", "Remove", "Remove", () => {
       this.say({ kind: "unmark", mark: mark.mark });
@@ -631,7 +703,7 @@ class EarshotRating extends HTMLElement {
       bad: this.complaint,
       waiting: `${away}: kept in this browser, ${left} left`,
       saving: "Saving…",
-      saved: "Saved",
+      saved: this.trial?.lasting.answers === false ? "Saved until this demo restarts" : "Saved",
       "": "",
     }[kind];
     state.dataset.kind = kind;
@@ -655,70 +727,6 @@ class EarshotRating extends HTMLElement {
   }
 }
 
-/** What this browser has rated. */
-class EarshotMyRatings extends HTMLElement {
-  constructor() {
-    super();
-    this.attachShadow({ mode: "open" }).innerHTML = `${STYLE}<section class="mine" aria-label="My ratings" hidden><h2>My ratings</h2><ul></ul><p class="state" role="status"></p></section>`;
-  }
+if (!customElements.get("earshot-rating")) customElements.define("earshot-rating", EarshotRating);
 
-  connectedCallback() {
-    this.off = new AbortController();
-    desk.addEventListener("change", () => this.show(), { signal: this.off.signal });
-    this.show();
-  }
-
-  disconnectedCallback() {
-    this.off.abort();
-  }
-
-  show() {
-    const mine = desk.mine.filter(({ said }) => said);
-    const key = JSON.stringify(mine);
-    if (key === this.key) return;
-    this.key = key;
-    this.hidden = !mine.length;
-    this.shadowRoot.querySelector("section").hidden = !mine.length;
-    this.shadowRoot.querySelector("ul").replaceChildren(...mine.map((entry) => this.build(entry)));
-  }
-
-  build(entry) {
-    const here = !entry.expires || entry.expires > Date.now() / 1000;
-    const name = make(here ? "a" : "span", { className: "name", textContent: entry.name ?? "A recording" });
-    if (here) {
-      const url = new URL(location.href);
-      url.searchParams.set("job", entry.job);
-      name.href = url.href;
-    }
-    const said = make("span", { className: "said", textContent: here ? entry.said : `${entry.said}  ·  the separation is gone` });
-    const withdraw = make("button", { type: "button", className: "button small quiet", textContent: "Withdraw" });
-    withdraw.setAttribute("aria-label", `Withdraw my rating of ${name.textContent}`);
-    withdraw.onclick = () => this.withdraw(entry, withdraw);
-    return make("li", {}, name, said, withdraw);
-  }
-
-  /** The first press asks, the second does it. */
-  async withdraw(entry, button) {
-    if (!button.classList.contains("danger")) {
-      button.classList.add("danger");
-      button.textContent = "Really withdraw?";
-      button.onblur = () => {
-        button.classList.remove("danger");
-        button.textContent = "Withdraw";
-      };
-      return;
-    }
-    try {
-      await desk.withdraw(entry);
-    } catch (error) {
-      this.shadowRoot.querySelector(".state").textContent = `${error.parts.found}: try again later.`;
-    }
-  }
-}
-
-if (!customElements.get("earshot-rating")) {
-  customElements.define("earshot-rating", EarshotRating);
-  customElements.define("earshot-my-ratings", EarshotMyRatings);
-}
-
-export { EarshotMyRatings, EarshotRating };
+export { EarshotRating };
