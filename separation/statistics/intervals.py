@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2000
+AT_ONCE = 100
+"""Draws that are computed together."""
 
 
 class Interval(NamedTuple):
@@ -93,17 +95,17 @@ def crossed_bootstrap(
     if max(len(names_a), len(names_b)) < 2:
         return Interval(mean, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    means: list[float] = []
+    means = np.empty(0)
     while len(means) < DRAWS:
-        weight = _drawn(rng, len(names_a))[a] * _drawn(rng, len(names_b))[b]
-        if weight.sum():  # a draw may miss every pair of a sparse table
-            means.append(float(weight @ number / weight.sum()))
-    return Interval(mean, *_percentiles(np.asarray(means), confidence))
+        weight = _counts(rng, len(names_a))[:, a] * _counts(rng, len(names_b))[:, b]
+        weight = weight[weight.any(1)]  # a draw may miss every pair of a sparse table
+        means = np.concatenate([means, weight @ number / weight.sum(1)])
+    return Interval(mean, *_percentiles(means[:DRAWS], confidence))
 
 
-def _drawn(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """How often each of `count` is drawn in `count` draws with replacement; a single one always once."""
-    return np.bincount(rng.integers(count, size=count), minlength=count)
+def _counts(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """``[AT_ONCE, count]``: how often each is drawn in `count` draws with replacement; a single one always once."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=AT_ONCE)
 
 
 def bootstrap_median(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> MedianInterval:
