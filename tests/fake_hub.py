@@ -8,14 +8,20 @@ of order (`status`). Every request about a repository is kept in `requests`.
 import base64
 import hashlib
 import json
+import logging
 import re
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import close_session, constants
 
 LARGE = (".safetensors", ".bin", ".pt")  # kept in large-file storage, as the Hub's default .gitattributes says
 
@@ -34,6 +40,7 @@ class Repo:
         claims: file name -> (size, SHA-256) that the record says instead of the truth.
         damage: files that are sent with one byte changed.
         drop_after: close the connection after so many bytes of a large file, once.
+        hold: wait in the middle of a large file until this is set.
     """
 
     commits: dict[str, dict[str, bytes]]
@@ -43,6 +50,7 @@ class Repo:
     claims: dict[str, tuple[int, str]] = field(default_factory=dict)
     damage: set[str] = field(default_factory=set)
     drop_after: int | None = None
+    hold: threading.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,29 @@ class FakeHub:
         for connection in list(self.connections):  # the client keeps connections open; a dead server does not
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def client_on(folder: Path) -> Iterator[FakeHub]:
+    """A fake Hub with the real client of this process pointed at it, its cache in `folder`.
+
+    The client reads its environment at import, so its constants are set here.
+    """
+    with FakeHub() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
+        patch.setattr(constants, "AGENT_HARNESSES_PATH", str(folder / "harnesses.json"))
+        for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            patch.delenv(variable, raising=False)
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        close_session()
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        yield server
+        close_session()
 
 
 def commit_hash(files: dict[str, bytes]) -> str:
@@ -213,6 +244,11 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 repo.drop_after = None
                 self.close_connection = True
                 return None
+            if large and repo.hold is not None:
+                half = (start + len(content)) // 2
+                self.wfile.write(content[start:half])
+                repo.hold.wait(60)
+                start = half
             self.wfile.write(content[start:])
             return None
 

@@ -1,43 +1,148 @@
-"""`earshot models`: what is bundled, and how large every architecture is in its paper."""
+"""`earshot models`: what is here, one model's card, what the Hub's cache holds, and taking a model out of it."""
 
 import json
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from separation.cli.shared import Json, app
+from separation.cli.shared import Json, app, talk
+
+if TYPE_CHECKING:
+    from separation.hub import Card, Installed
 
 
 @app.command()
 def models(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this model's card: a bundled name, a folder, or owner/name[@revision].")
+    ] = None,
+    installed: Annotated[
+        bool, typer.Option("--installed", help="List what was fetched from the Hub as well, with sizes.")
+    ] = False,
+    remove: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Delete a repository, or owner/name@COMMIT, from the Hub's cache."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     paper_sizes: Annotated[
         bool,
         typer.Option("--paper-sizes", help="List architectures at their papers' sizes instead, with parameter counts."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the bundled models."""
+    """List the models that are here, or show one model's card."""
     if paper_sizes:
         _sizes(as_json)
+    elif remove is not None:
+        _remove(remove, yes, as_json)
+    elif name is not None:
+        _card(name, as_json)
     else:
-        _bundled(as_json)
+        _list(installed, as_json)
 
 
-def _bundled(as_json: bool) -> None:
-    from separation.hub import bundled
+def _list(with_hub: bool, as_json: bool) -> None:
+    from separation import hub
+    from separation.hub.facts import megabytes
 
-    cards = bundled()
+    cards = hub.bundled()
+    fetched = hub.installed() if with_hub else []
     if as_json:
-        print(json.dumps([card.model_dump(mode="json") for card in cards], indent=2, ensure_ascii=False))
+        found = [card.model_dump(mode="json") for card in cards]
+        found += [{**one.card.model_dump(mode="json"), "cached": _cached(one)} for one in fetched]
+        print(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    table = Table("name", "what it does", "sources", "rate", "size", "licence")
+    table = Table("name", "what it does", "sources", "rate", "size", "licence", *(["last read"] if with_hub else []))
     for card in cards:
-        size = f"{card.weights.bytes / 1e6:.1f} MB" if card.weights else ""
-        rate = f"{card.sample_rate / 1000:g} kHz"
-        table.add_row(card.name, card.title, ", ".join(card.sources), rate, size, card.licence)
-    Console().print(table)
+        table.add_row(*_row(card, card.name))
+    for one in fetched:
+        name = f"{one.repo}@{(one.card.origin.revision or '')[:12]}"
+        used = datetime.fromtimestamp(one.used).strftime("%Y-%m-%d")
+        table.add_row(*_row(one.card, name, megabytes(one.bytes)), used)
+    Console(markup=False).print(table)
+
+
+def _row(card: "Card", name: str, size: str | None = None) -> list[str]:
+    from separation.hub.facts import megabytes
+
+    if size is None:
+        size = megabytes(card.weights.bytes) if card.weights else ""
+    return [name, card.title, ", ".join(card.sources), f"{card.sample_rate / 1000:g} kHz", size, card.licence]
+
+
+def _cached(one: "Installed") -> dict[str, Any]:
+    return {
+        "name": one.card.origin.name,
+        "repo": one.repo,
+        "commit": one.card.origin.revision,
+        "refs": one.refs,
+        "bytes": one.bytes,
+        "used": one.used,
+    }
+
+
+def _card(name: str, as_json: bool) -> None:
+    """The facts of the Models page: of a repository also its files, and whether it would be refused."""
+    from separation import hub
+
+    if hub.resolve(name).kind != "hub":
+        _show(hub.describe(name), [], as_json)
+        return
+    found = hub.survey(name)
+    if found.refusal is not None:
+        raise found.refusal
+    assert found.card is not None, "a repository without a readable card is refused"
+    files = [{"name": file, "bytes": size, "verdict": verdict} for file, size, verdict in found.files]
+    if as_json:
+        shown = {**found.card.model_dump(mode="json"), "files": files, "missing": found.missing}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    from separation.hub.facts import megabytes
+
+    left = ", ".join(f"{file} ({verdict})" for file, _, verdict in found.files if verdict != "taken")
+    more = [("To fetch", megabytes(found.missing) if found.missing else "nothing, it is here already")]
+    _show(found.card, [*more, *([("Left there", left)] if left else [])], as_json)
+
+
+def _show(card: "Card", more: list[tuple[str, str]], as_json: bool) -> None:
+    from separation.hub.facts import facts
+
+    if as_json:
+        print(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False, markup=False)
+    console.print(f"{card.title} ({card.origin.name})", style="bold")
+    console.print(card.summary)
+    for note in card.origin.notes:
+        console.print(note)
+    lines = Table.grid(padding=(0, 2))
+    for term, text in (*facts(card), *more):
+        lines.add_row(term, text)
+    console.print("", lines)
+    for score in card.scores:
+        sure = f" ({score.interval[0]:.1f} to {score.interval[1]:.1f})" if score.interval else ""
+        console.print(f"\n{score.metric}: {score.value:.1f} {score.unit}{sure}")
+        console.print(f"  {score.data}{f'; {score.note}' if score.note else ''}")
+    for title, items in (("Weak at", card.weaknesses), ("Trained on", card.trained_on)):
+        if items:
+            console.print(f"\n{title}", *(f"- {item}" for item in items), sep="\n")
+    console.print(f"\nCite: {card.citation}")
+
+
+def _remove(name: str, yes: bool, as_json: bool) -> None:
+    from separation import hub
+    from separation.hub.facts import megabytes
+
+    if not yes:
+        typer.confirm(f"Delete {name} from the Hub's cache of this machine?", abort=True, err=True)
+    freed = hub.remove(name)
+    if as_json:
+        print(json.dumps({"removed": name, "freed": freed}))
+    else:
+        talk.print(f"{name} was removed: {megabytes(freed)} are free again")
 
 
 def _sizes(as_json: bool) -> None:
@@ -50,4 +155,4 @@ def _sizes(as_json: bool) -> None:
     table = Table("name", "architecture", "parameters")
     for name, count in counts.items():
         table.add_row(name, PAPER_SIZES[name][0], f"{count:,}")
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -1,13 +1,11 @@
 """A tiny model's folder, and the real Hub client pointed at the fake Hub."""
 
-import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_hub import FakeHub
-from huggingface_hub import close_session, constants
+from fake_hub import FakeHub, client_on
 from tiny_folder import FIELDS, contents, tiny
 
 from separation import hub
@@ -37,19 +35,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
-    """The client reads its environment at import, so its constants are set here; test_process sets the environment."""
-    with FakeHub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"))
-        for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        close_session()
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+def fake(tmp_path: Path) -> Iterator[FakeHub]:
+    """A fake Hub and the client pointed at it; test_process sets the environment instead."""
+    with client_on(tmp_path) as server:
         yield server
-        close_session()
