@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,10 @@ EDGE = 0.02  # s, fade at both ends of an excerpt
 AUDIBLE = 0.02  # of a word's peak: what lies before and after is silence
 GPL_2 = ("GPL-2.0-or-later", "https://www.gnu.org/licenses/old-licenses/gpl-2.0.html")
 MIT = ("MIT", "https://opensource.org/license/mit")
-CC_BY = ("CC BY 3.0", "https://creativecommons.org/licenses/by/3.0/")
-CC_BY_SA = ("CC BY-SA 3.0", "https://creativecommons.org/licenses/by-sa/3.0/")
 
-KTUBERLING = "usr/share/ktuberling/sounds/en"
+KTUBERLING = "usr/share/ktuberling/sounds"
 WESNOTH = "usr/share/games/wesnoth/1.16/data/core/music"
 SECTOID = "usr/share/games/fretsonfire/data/songs/sectoid"
-PROMPTS = "usr/share/asterisk/sounds"
 PHRASES = (
     "umbrella sunglasses shoe",
     "moon_astronaut moon_rocket moon_planet",
@@ -40,8 +38,8 @@ PHRASES = (
     "mouth nose eye eyebrow",
     "moon_earth moon_star moon_moonwalker",
 )
-ENGLISH = ("dir-usingkeypad", "demo-thanks", "agent-newlocation")
-ITALIAN = ("dir-instr", "pbx-invalidpark", "conf-onlyone")
+MOON = "astronaut monster rocket planet star hotel sign radar satellite robot earth ufo alien fallingstar moonwalker"
+PIZZA = "anchovy bacon cheese cucumber mushroom olive onion oregano pepper pepperoni pineapple salami tomato broccolli"
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def voice_over_music(root: Path) -> Example:
     at = 2.0
     for phrase in PHRASES:
         for word in phrase.split():
-            spoken = _read(root / KTUBERLING / f"{word}.ogg", rate).mean(axis=1, keepdims=True)
+            spoken = _read(root / KTUBERLING / "en" / f"{word}.ogg", rate).mean(axis=1, keepdims=True)
             at = _place(voice, _level(_trim(spoken, rate), 0.1), at, rate) + 0.07
         at += 0.3
     music = _level(_read(root / WESNOTH / "silvan_sanctuary.ogg", rate, 48.0, duration), 0.085)
@@ -144,33 +142,32 @@ def voice_over_music(root: Path) -> Example:
 
 
 def two_speakers(root: Path) -> Example:
-    """Two telephone voices at once, equally loud, the second a little later."""
-    rate, duration = 8000, 14.6
-    woman = _speech(root / PROMPTS / "en_US_f_Allison", ENGLISH, rate, 0.0, duration)
-    man = _speech(root / PROMPTS / "it_IT_m_Carlo", ITALIAN, rate, 1.0, duration)
+    """Two people who name things, equally loud, the second a little later; neither is in the training data."""
+    rate, duration = 44100, 14.0
+    moon = _words(root / KTUBERLING / "sl", [f"moon_{word}" for word in MOON.split()], rate, 0.0, duration)
+    pizza = _words(root / KTUBERLING / "de", [f"pizzeria_{word}" for word in PIZZA.split()], rate, 0.6, duration)
+    of_ktuberling = "KTuberling contributors (KDE): Albert Astals Cid, Éric Bischoff, Meni Livne and others", *GPL_2
     return Example(
         name="two-speakers",
         order=2,
         title="Two people at once",
-        summary="A woman speaks English and a man Italian, equally loud, over the telephone; both voices were in the "
-        "model's training, so strangers will be harder.",
+        summary="One names what is on the moon, in Slovenian, the other what is on a pizza, in German. The model has heard "
+        "neither voice before.",
         model="speakers",
         sample_rate=rate,
-        stems={"speaker 1": woman, "speaker 2": man},
+        stems={"speaker 1": moon, "speaker 2": pizza},
         credits=(
             Credit(
-                "speaker-1.flac: prompts joined, level changed",
-                "Allison Smith (paid for by Digium, Inc.)",
-                *CC_BY_SA,
-                "Debian package asterisk-core-sounds-en-wav",
+                "speaker-1.flac: single Slovenian words, cut, levelled and joined",
+                *of_ktuberling,
+                "Debian package ktuberling-data, sounds/sl",
             ),
             Credit(
-                "speaker-2.flac: prompts joined, level changed",
-                "Carlo Flora; translated by Silvia Petrin",
-                *CC_BY,
-                "Debian package asterisk-core-sounds-it-wav",
+                "speaker-2.flac: single German words, cut, levelled and joined",
+                *of_ktuberling,
+                "Debian package ktuberling-data, sounds/de",
             ),
-            Credit("mixture.flac: the sum of both", "Earshot", *CC_BY_SA, "the two above"),
+            Credit("mixture.flac: the sum of both", "Earshot", *GPL_2, "the two above"),
         ),
     )
 
@@ -201,11 +198,14 @@ def guitar_and_band(root: Path) -> Example:
     )
 
 
-def _speech(folder: Path, prompts: Iterable[str], rate: int, at: float, duration: float) -> Samples:
-    """Prompts one after the other from `at` seconds, cut at `duration`."""
+def _words(folder: Path, words: Iterable[str], rate: int, at: float, duration: float) -> Samples:
+    """Words one after the other from `at` seconds, as often as it takes, cut at `duration`; mono."""
     result = np.zeros((round(duration * rate), 1))
-    for prompt in prompts:
-        at = _place(result, _level(_trim(_read(folder / f"{prompt}.wav", rate), rate), 0.1), at, rate) + 0.15
+    for word in cycle([word for word in words if (folder / f"{word}.ogg").exists()]):
+        if at >= duration:
+            break
+        spoken = _read(folder / f"{word}.ogg", rate).mean(axis=1, keepdims=True)
+        at = _place(result, _level(_trim(spoken, rate), 0.1), at, rate) + 0.1
     return _fade(result, rate)
 
 
