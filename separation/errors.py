@@ -24,6 +24,7 @@ prints them in one line.
     │   └── RatingsBusy        nothing is wrong with it, and it can be saved later
     └── JobError               a job cannot go on
         ├── UnknownJob         expired, deleted or never made
+        ├── Busy               too much else to do now
         └── Cancelled          stopped on request
 """
 
@@ -103,6 +104,9 @@ class JobError(SeparationError): ...
 
 
 class UnknownJob(JobError): ...
+
+
+class Busy(JobError): ...
 
 
 class Cancelled(JobError): ...

@@ -9,6 +9,7 @@ room looks at the environment.
 | `EARSHOT_DATABASE_URL` | a SQLite file in the data folder | where ratings are kept, as a SQLAlchemy URL |
 | `EARSHOT_DATASETS` | none | folders of recordings that visitors may measure models on, separated like `PATH` |
 | `EARSHOT_KEEP_HOURS` | 24 | hours until a visitor's recording and stems are deleted |
+| `EARSHOT_LASTING` | yes, but on a Space without a volume | `yes` or `no`: whether the data folder outlives a restart |
 | `EARSHOT_MAX_UPLOAD_MB` | 2000 | largest file that may be uploaded, in millions of bytes |
 | `EARSHOT_MAX_MINUTES` | 120 | longest recording that the page separates, in minutes |
 | `EARSHOT_CPU_WORKERS` | 1 | jobs that run at once on the CPU |
@@ -16,6 +17,7 @@ room looks at the environment.
 | `EARSHOT_PORT` | 7860 | port the page listens on |
 | `EARSHOT_DEVICE` | auto | `auto`, `cpu`, `cuda`, `cuda:N` or `mps` |
 | `EARSHOT_ROOT_PATH` | none | where a reverse proxy serves the page, such as `/earshot`. Else `GRADIO_ROOT_PATH` counts |
+| `EARSHOT_OWNER_TOKEN` | none | opens the Ratings page and removes models: 16 characters or more, no spaces. Else nobody can |
 """
 
 import os
@@ -57,6 +59,8 @@ class Settings:
         datasets: folders that visitors may measure models on.
         database: SQLAlchemy URL of the ratings; empty for a file in the data folder.
         root_path: prefix of every address behind a reverse proxy, such as ``/earshot``; empty for none.
+        lasting: whether the data folder outlives a restart.
+        owner_token: what opens the Ratings page; empty: nobody can. It is in no printout of this object.
     """
 
     data: Path = field(default_factory=lambda: default_data_folder(os.environ))
@@ -70,6 +74,8 @@ class Settings:
     datasets: tuple[Path, ...] = ()
     root_path: str = ""
     database: str = ""
+    lasting: bool = True
+    owner_token: str = field(default="", repr=False)
 
     @property
     def jobs(self) -> Path:
@@ -82,9 +88,24 @@ class Settings:
         return self.database or f"sqlite:///{self.data / 'ratings.db'}"
 
     @property
+    def ratings_last(self) -> bool:
+        """Whether ratings outlive a restart."""
+        return self.lasting or not self.database_url.startswith("sqlite")
+
+    @property
     def clips(self) -> Path:
         """The folder of the audio that was rated."""
         return self.data / "clips"
+
+    @property
+    def marked(self) -> Path:
+        """The folder of what was measured of the seconds that listeners marked."""
+        return self.data / "marked"
+
+    @property
+    def exports(self) -> Path:
+        """The folder of exports that wait to be fetched."""
+        return self.data / "exports"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -93,9 +114,10 @@ class Settings:
         Raises:
             SeparationError: a value is not usable; says which, and what is allowed.
         """
-        data = environment.get("EARSHOT_DATA")
+        given = environment.get("EARSHOT_DATA")
+        data = Path(given).expanduser().absolute() if given else default_data_folder(environment)
         return cls(
-            data=Path(data).expanduser().absolute() if data else default_data_folder(environment),
+            data=data,
             keep_hours=_number(environment, "EARSHOT_KEEP_HOURS", cls.keep_hours, 0.1, 8760),
             max_upload_mb=_number(environment, "EARSHOT_MAX_UPLOAD_MB", cls.max_upload_mb, 1, 100_000),
             max_minutes=_number(environment, "EARSHOT_MAX_MINUTES", cls.max_minutes, 0.1, 6000),
@@ -106,6 +128,8 @@ class Settings:
             datasets=_folders(environment, "EARSHOT_DATASETS"),
             root_path=_root_path(environment, "EARSHOT_ROOT_PATH", "GRADIO_ROOT_PATH"),
             database=environment.get("EARSHOT_DATABASE_URL") or cls.database,
+            lasting=_lasting(environment, "EARSHOT_LASTING", data),
+            owner_token=_token(environment, "EARSHOT_OWNER_TOKEN"),
         )
 
 
@@ -154,6 +178,25 @@ def _root_path(environment: Mapping[str, str], *names: str) -> str:
         raise _bad(
             name, text, "a path such as /earshot, or a whole address such as https://example.org/earshot", "none"
         )
+    return text
+
+
+def _lasting(environment: Mapping[str, str], name: str, data: Path) -> bool:
+    """A Space begins with an empty disk whenever it restarts; only a volume that is mounted into it stays."""
+    text = environment.get(name)
+    if not text:
+        return "SPACE_ID" not in environment or any(os.path.ismount(folder) for folder in (data, *data.parents[:-1]))
+    if text not in ("yes", "no"):
+        raise _bad(name, text, "yes or no", "what can be seen of the disk")
+    return text == "yes"
+
+
+def _token(environment: Mapping[str, str], name: str) -> str:
+    text = environment.get(name, "")
+    if text and not re.fullmatch(r"[!-~]{16,256}", text):
+        # A secret is not repeated in an error, which goes to logs.
+        advice = "Set it to 16 to 256 letters, digits and signs without spaces, or leave it out for none"
+        raise SeparationError(f"Read the setting {name}", f"it has {len(text)} characters or odd ones", advice)
     return text
 
 

@@ -33,7 +33,7 @@ IMPORT_NAMES = {
     "webrtcvad-wheels": "webrtcvad",
 }
 OPTIONAL = {"pesq"}  # imported where it is used, with an error that says what to install
-PINNED_FOR_LATER = {"librosa", "plotly", "torchaudio"}  # parts that ARCHITECTURE.md gives to a room
+PINNED_FOR_LATER = {"plotly", "torchaudio"}  # parts that ARCHITECTURE.md gives to a room
 
 
 def texts() -> list[Path]:

@@ -71,6 +71,22 @@ def test_ratings_are_kept_in_the_data_folder_or_where_the_owner_says(tmp_path: P
     assert Settings.from_environment({"EARSHOT_DATABASE_URL": there}).database_url == there
 
 
+def test_a_space_without_a_volume_does_not_keep_what_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, space = {"EARSHOT_DATA": str(tmp_path / "data")}, {"SPACE_ID": "someone/earshot"}
+    monkeypatch.setattr(module.os.path, "ismount", lambda folder: False)
+    assert Settings.from_environment(data).lasting
+    assert not Settings.from_environment(data | space).lasting
+    assert Settings.from_environment(data | space | {"EARSHOT_LASTING": "yes"}).lasting
+    assert not Settings.from_environment(data | {"EARSHOT_LASTING": "no"}).ratings_last
+    with pytest.raises(SeparationError, match=r"EARSHOT_LASTING.*yes or no"):
+        Settings.from_environment({"EARSHOT_LASTING": "perhaps"})
+    monkeypatch.setattr(module.os.path, "ismount", lambda folder: folder in (tmp_path, Path("/")))
+    assert Settings.from_environment(data | space).lasting, "a volume is mounted above the folder"
+    assert not Settings.from_environment({"EARSHOT_DATA": "/elsewhere/data"} | space).lasting, "every disk has a root"
+
+
 def test_the_data_folder_of_each_platform() -> None:
     home = Path.home()
     assert default_data_folder({}, "linux") == home / ".local/share/earshot"
@@ -82,3 +98,16 @@ def test_every_variable_is_in_the_table() -> None:
     source = Path(module.__file__).read_text(encoding="utf-8")
     used = set(re.findall(r'"(EARSHOT_\w+)"', source))
     assert used == set(re.findall(r"\| `(EARSHOT_\w+)`", module.__doc__ or ""))
+
+
+@pytest.mark.parametrize("token", ["short", "sixteen or more, but with spaces", "ünderscores_are_fine_but_not_this"])
+def test_a_weak_owner_token_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(SeparationError, match=r"EARSHOT_OWNER_TOKEN.*16 to 256") as caught:
+        Settings.from_environment({"EARSHOT_OWNER_TOKEN": token})
+    assert token not in str(caught.value)
+
+
+def test_there_is_no_default_owner_token_and_it_is_not_printed() -> None:
+    assert Settings.from_environment({}).owner_token == ""
+    settings = Settings.from_environment({"EARSHOT_OWNER_TOKEN": "a-token-of-some-length"})
+    assert settings.owner_token == "a-token-of-some-length" and "a-token" not in repr(settings)

@@ -10,19 +10,22 @@ import typer
 from rich.markup import escape
 
 from separation import __version__
-from separation.cli import datasets, evaluate, models, ratings, separate, serve, train
+from separation.cli import claims, datasets, evaluate, mix, models, ratings, separate, serve, standings, train
 from separation.cli.shared import app, talk
 from separation.errors import SeparationError
 
 __all__ = [
     "app",
+    "claims",
     "datasets",
     "evaluate",
     "main",
+    "mix",
     "models",
     "ratings",
     "separate",
     "serve",
+    "standings",
     "train",
 ]  # importing a file of commands adds them to `app`
 

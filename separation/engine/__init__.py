@@ -12,7 +12,12 @@ device     where, how precisely, and what when memory is short
 observe    looking over the engine's shoulder
 latents    what a model did inside, pooled while it runs
 edits      separators with their masks changed
+uploads    stems that a visitor hands over, looked at and kept
+mixes      a mixture built from stems at chosen levels
 drafts     a chosen recording before it is separated: seen, heard, expired
+offers     true stems that come after the separation
+segments   the numbers of every second, and where the worst are
+segment_queue who measures them when somebody looks
 files      a file in, a folder of stems out
 run        all of it, in order
 """
@@ -29,6 +34,8 @@ from separation.engine.latents import LatentGrid as LatentGrid
 from separation.engine.latents import LatentPool as LatentPool
 from separation.engine.latents import basis as basis
 from separation.engine.latents import read_grid as read_grid
+from separation.engine.mixes import Written as Written
+from separation.engine.mixes import write_mix as write_mix
 from separation.engine.observe import ChunkView as ChunkView
 from separation.engine.observe import Observer as Observer
 from separation.engine.options import RESIDUAL as RESIDUAL

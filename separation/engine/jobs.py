@@ -10,20 +10,24 @@ visitor. This file knows nothing about models or threads; `engine.workers` does 
     ID/cancel                exists: stop
     ID/input/FILE            the recording
     ID/references/NAME.EXT   true sources, where the visitor has them
+    ID/offered/              uploads that may become references (`engine.offers`)
     ID/scratch/              decoded copies, while the job runs
     ID/original              where the upload lies that goes when the job goes, if it was handed over with one
     ID/from                  the id of the draft that it was made of (`engine.drafts`), which goes when the job goes
+    ID/wanted                exists: the owner wants ratings of it from everybody, so it stays and no visitor deletes it
+    ID/edits/KEY             the id of the job of an edit of this one (`engine.editing`), which goes when this one goes
     ID/preview/ ID/full/     a stage each: TRACK.wav, TRACK.peaks, and stage.json, which is written last
 """
 
 import contextlib
 import json
 import logging
+import math
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +35,9 @@ from typing import Any, Literal
 from separation.audio import require_disk, safe_name
 from separation.engine.drafts import Drafts, delete_draft, link_or_copy
 from separation.engine.edits import Edit
+from separation.engine.mixes import Mixes
 from separation.engine.options import Options
+from separation.engine.references import check_names
 from separation.errors import JobError, UnknownJob
 
 Status = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -40,17 +46,18 @@ Phase = Literal["read", "preview", "separate", "write"]
 STAGES = ("preview", "full")
 DRAFTS = "drafts"
 """The folder of the drafts, beside the jobs."""
+EDITS = "edits"
+"""The folder of a job that has the ids of its edits."""
 UNFINISHED: frozenset[str] = frozenset({"waiting", "running"})
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_TRACK = re.compile(r"[\w -]{1,60}")
 _GONE = "deleted-"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor asks for; JSON-able, and never changed.
+    """What a visitor asks for; JSON-able, and never changed, but for the references, which may come later.
 
     Args:
         model: a name that `hub.load` understands.
@@ -196,9 +203,32 @@ class Job:
         return (self.folder / "cancel").exists() or not self.folder.exists()
 
     @property
-    def expires(self) -> float:
-        """When a finished job is removed, seconds since 1970."""
-        return self.state().created + self.keep
+    def wanted(self) -> bool:
+        """Whether the owner wants ratings of it: whoever comes to rate may be given it."""
+        return (self.folder / "wanted").exists()
+
+    def want(self, wanted: bool) -> None:
+        """Want ratings of it, or no longer; then it expires like any other.
+
+        Raises:
+            JobError: there is nothing to rate yet.
+            UnknownJob: the job has been deleted.
+        """
+        if not wanted:
+            (self.folder / "wanted").unlink(missing_ok=True)
+        elif self.state().status == "done" and self.stage("full") is not None:
+            (self.folder / "wanted").touch()
+        else:
+            raise JobError(
+                f"Ask for ratings of {self.request.name}",
+                f"its separation is not complete: it is {self.state().status}",
+                "Separate it first",
+            )
+
+    @property
+    def expires(self) -> float | None:
+        """When a finished job is removed, seconds since 1970; None for never."""
+        return None if self.wanted else self.state().created + self.keep
 
     def state(self) -> State:
         """How far the job is now.
@@ -238,6 +268,16 @@ class Job:
         """Declare a stage complete; everything it names must be on disk already."""
         _write_json(self.folder / stage / "stage.json", description)
 
+    def write_references(self, names: Sequence[str]) -> "Job":
+        """Say which true sources there are now, and return the job that has them; their files must be on disk already.
+
+        Raises:
+            UnknownJob: the job has been deleted.
+        """
+        request = replace(self.request, references=tuple(names))
+        _write_json(self.folder / "request.json", request.to_dict())
+        return replace(self, request=request)
+
     def tracks(self, stage: str) -> dict[str, Path]:
         """The tracks of a complete stage, in order; empty while there is none."""
         described = self.stage(stage)
@@ -259,6 +299,11 @@ class Job:
         gone = self.folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
         with contextlib.suppress(FileNotFoundError):
             self.folder.rename(gone)
+            for entry in (gone / EDITS).glob("*"):
+                name = entry.read_text(encoding="utf-8")
+                edit = replace(self, id=name, folder=self.folder.with_name(name))
+                if _ID.fullmatch(name) and not edit.wanted:
+                    edit.delete()
             shutil.rmtree(gone, ignore_errors=True)
 
 
@@ -282,6 +327,7 @@ class JobStore:
         self.clock = clock
         folder.mkdir(parents=True, exist_ok=True)
         self.drafts = Drafts(folder / DRAFTS, keep_hours=keep_hours, clock=clock)
+        self.mixes = Mixes(self.drafts)
 
     def create(
         self,
@@ -305,15 +351,13 @@ class JobStore:
 
         Raises:
             DiskFull: there is no room for the copies.
-            JobError: a reference's name cannot be a file name.
+            JobError: a reference's name cannot be used (`check_names`).
         """
         references = dict(references or {})
-        for name in references:
-            if not _TRACK.fullmatch(name):
-                raise JobError("Keep a reference", f"the name {name!r}", "Use letters, digits, spaces, - and _ only")
+        check_names(references)
         request = replace(request, references=tuple(references))
         require_disk(self.folder, sum(path.stat().st_size for path in (source, *references.values())))
-        job_id = secrets.token_urlsafe(16)
+        job_id = _new_id()
         # Built under a name that is not an id, then renamed: no other process ever sees half a job.
         building = self.folder / f"{_GONE}{secrets.token_hex(8)}"
         try:
@@ -321,7 +365,7 @@ class JobStore:
             (shutil.move if move else link_or_copy)(source, building / "input" / safe_name(source.name))
             for name, path in references.items():
                 (building / "references").mkdir(exist_ok=True)
-                shutil.copyfile(path, building / "references" / f"{name}{path.suffix}")
+                link_or_copy(path, building / "references" / f"{name}{path.suffix}")
             if owned:
                 (building / "original").write_text(str(source.absolute()), encoding="utf-8")
             if draft:
@@ -354,8 +398,24 @@ class JobStore:
 
         Raises:
             UnknownJob: there is no such job.
+            JobError: its owner wants ratings of it.
         """
-        self.get(job_id).delete()
+        job = self.get(job_id)
+        if job.wanted:
+            raise JobError(
+                "Delete a separation",
+                "the owner of this page collects ratings of it",
+                "Withdraw your rating if you do not want it to be kept",
+            )
+        job.delete()
+
+    def wanted(self) -> list[Job]:
+        """The jobs whose owner wants ratings of them."""
+        found = []
+        for mark in sorted(self.folder.glob("*/wanted")):
+            with contextlib.suppress(UnknownJob):  # deleted while we looked
+                found.append(self.get(mark.parent.name))
+        return found
 
     def all(self) -> list[Job]:
         """Every job, oldest first. For the owner and the workers; never shown to a visitor."""
@@ -377,7 +437,7 @@ class JobStore:
         removed = []
         for job in self.all():
             with contextlib.suppress(UnknownJob):  # another process was faster
-                if job.state().finished and job.expires <= self.clock():
+                if job.state().finished and (job.expires or math.inf) <= self.clock():
                     job.delete()
                     removed.append(job.id)
         for rest in self.folder.glob(f"{_GONE}*"):
@@ -388,6 +448,13 @@ class JobStore:
 
     def _job(self, job_id: str, request: Request) -> Job:
         return Job(job_id, self.folder / job_id, request, self.keep_hours * 3600, self.clock)
+
+
+def _new_id() -> str:
+    """128 bits that nobody guesses; not with a dash in front, which a command line would take for an option."""
+    while (made := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return made
 
 
 def _only_file(folder: Path, pattern: str = "*") -> Path:

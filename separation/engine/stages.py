@@ -103,11 +103,11 @@ def write_stage(
             name: stack.enter_context(
                 TrackFile(folder / f"{name}.wav", region.sample_rate, region.channels, region.length)
             )
-            for name in ("mixture", *separated, *map(_track_of, references))
+            for name in ("mixture", *separated, *map(track_of, references))
         }
         _copy(region, tracks["mixture"], cancelled)
         for name, reference in references.items():
-            _copy(AlignedReader(reference, region, stretch.start), tracks[_track_of(name)], cancelled)
+            _copy(AlignedReader(reference, region, stretch.start), tracks[track_of(name)], cancelled)
         side: SideInformation | None = None
         if isinstance(separator, Edited):
             tracks_known, start = _known_tracks(job, stretch, stack) if GUIDE in separator.spec.needs else ({}, 0)
@@ -175,7 +175,8 @@ def _known_tracks(job: Job, stretch: Stretch, stack: ExitStack) -> tuple[dict[st
     )
 
 
-def _track_of(reference: str) -> str:
+def track_of(reference: str) -> str:
+    """The name of a reference's track."""
     return f"reference-{reference}"
 
 
@@ -219,7 +220,7 @@ def _name_after_references(folder: Path, sources: Sequence[str], cancelled: Call
     with ExitStack() as stack:
         truth, guess = (
             [stack.enter_context(open_reader(folder / f"{prefix}{name}.wav")) for name in sources]
-            for prefix in (_track_of(""), "")
+            for prefix in (track_of(""), "")
         )
         products, energies = np.zeros((len(sources), len(sources))), np.zeros((2, len(sources), 1))
         for start, length in _blocks(truth[0].length):

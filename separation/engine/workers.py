@@ -1,12 +1,14 @@
 """Workers run jobs: one thread a GPU, a few for the CPU, and one that keeps house.
 
 Everything a visitor sees goes through the state file of a job, so this file holds only what dies with the process: the
-queues, the loaded models and the threads. It is not a scheduler: jobs run in the order they came, on the best device
-there is, and what another process left unfinished is queued again. Processes may share a data folder: see `claims`.
+queues, the loaded models and the threads. It is not a scheduler: jobs run in the order they came, on the best device there
+is, and what another process left unfinished is queued again; only edits of a few seconds, for which somebody waits with an ear
+at the loudspeaker, go before all others. Processes may share a data folder: see `claims`.
 """
 
 import contextlib
 import logging
+import math
 import shutil
 import threading
 import time
@@ -123,7 +125,8 @@ class Workers:
             except DeviceError as error:
                 self._end(job, error)
                 return
-            queue.append(job)
+            brief = sum(_is_brief(other) for other in queue)  # they stand in front
+            queue.insert(brief if _is_brief(job) else len(queue), job)
             job.write_state(status="waiting", fraction=0.0, remaining=None, position=self._ahead(job))
             self._changed.notify_all()
 
@@ -160,6 +163,14 @@ class Workers:
             return Estimate(duration + extra, None, False, device)
         seconds = speed.seconds(duration) + (speed.seconds(extra) if extra else 0.0)
         return Estimate(seconds, speed.memory, True, device)
+
+    def speed(self, model: str, device: str = "auto") -> Speed | None:
+        """What this machine remembers of a model; None if it never ran here.
+
+        Raises:
+            DeviceError: no such device here.
+        """
+        return self._calibration.get(model, self.device_for(device))
 
     def calibrate(self, model: str, device: str = "auto") -> Speed:
         """Load a model and time one chunk, unless this machine remembers it. Takes as long as two chunks."""
@@ -434,6 +445,11 @@ def _check_sources(request: Request, separator: Separator) -> None:
             f"no source called {', '.join(sorted(unknown))}" if unknown else "no source was chosen",
             f"Choose from {', '.join(separator.spec.sources)}",
         )
+
+
+def _is_brief(job: Job) -> bool:
+    """An edit of a part: over in seconds, and too few at once (`engine.editing`) to keep others waiting."""
+    return job.request.edit is not None and (job.request.duration or math.inf) <= PREVIEW
 
 
 def _kind(device: str) -> str:

@@ -13,6 +13,18 @@ from separation.errors import DataError
 from separation.hub import Card, Curve, LearningCurves, save
 from separation.models import build
 
+_VOCALS_DATA = (
+    "MIR-1K, five of its singers (research use; Hsu and Jang, IEEE TASLP 2010)",
+    "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
+    "Music of the Debian packages hyperrogue-music, planetblupi-music-ogg, asc-music, and every second piece of "
+    "hedgewars-data and wesnoth-1.16-music (see each package's copyright file)",
+)
+_SPEAKERS_DATA = (
+    "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
+    "TSP speech, speakers FA and MC (Kabal, McGill University, 2002)",
+    "Prompts of four voices of the Debian packages asterisk-core-sounds-en, -fr, -it and -ru (CC BY-SA 3.0)",
+)
+
 CARDS: dict[str, dict[str, Any]] = {
     "vocals": dict(
         title="Vocals and accompaniment",
@@ -21,18 +33,70 @@ CARDS: dict[str, dict[str, Any]] = {
         licence="CC-BY-NC-4.0",
         citation="A. Jansson et al., Singing voice separation with deep U-Net convolutional networks, ISMIR 2017",
         authors=("The Earshot engineers",),
-        trained_on=(
-            "MIR-1K, five of its singers (research use; Hsu and Jang, IEEE TASLP 2010)",
-            "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
-            "Music of the Debian packages hyperrogue-music, planetblupi-music-ogg, asc-music, and every second piece of "
-            "hedgewars-data and wesnoth-1.16-music (see each package's copyright file)",
-        ),
+        trained_on=_VOCALS_DATA,
         weaknesses=(
             "It hears up to 8 kHz; above that the stems share the mixture's band by what happens below.",
             "Instruments that sound like voices (solo violin, saxophone, lead synthesisers) leak into the vocals.",
             "Backing vocals and choirs come out with the lead voice: there is one stem for all voices.",
             "Masks keep the mixture's phase, so loud drums under a quiet voice leave a watery sound.",
             "It learnt singing from Mandarin karaoke by amateurs; opera, growling and whispering were not in its training.",
+        ),
+    ),
+    "guitar": dict(
+        title="Guitar and the rest of the band",
+        summary="Lifts the electric guitars out of a rock song; the rest is the accompaniment.",
+        task="guitar",
+        licence="CC-BY-SA-3.0",
+        citation="A. Jansson et al., Singing voice separation with deep U-Net convolutional networks, ISMIR 2017",
+        authors=("The Earshot engineers",),
+        trained_on=(
+            "Frets on Fire, four songs of sectoid and muldjord (CC BY-SA 3.0)",
+            "Music of the Debian packages hyperrogue-music, planetblupi-music-ogg, asc-music, and every second piece of "
+            "hedgewars-data and wesnoth-1.16-music (see each package's copyright file)",
+        ),
+        weaknesses=(
+            "It learnt from the electric guitars of two bands; acoustic guitars were not in its training.",
+            "It hears up to 11 kHz; above that the stems share the mixture's band by what happens below.",
+            "Distorted bass and dense cymbals leak into the guitar.",
+        ),
+    ),
+    "two-step-transform": dict(
+        title="Two-Step: the learned transform",
+        summary="The first of the two steps: what masks in this learned space could reach, told the true sources.",
+        task="speakers",
+        licence="CC-BY-SA-4.0",
+        citation="E. Tzinis et al., Two-step sound source separation, ICASSP 2020, arXiv 1910.09804",
+        authors=("The Earshot engineers",),
+        trained_on=_SPEAKERS_DATA,
+        weaknesses=("It needs the true sources: it is a bound to compare with, not a separator.",),
+    ),
+    "two-step": dict(
+        title="Two people talking at once, Two-Step",
+        summary="Takes two voices apart by masks in a transform that was learned first.",
+        task="speakers",
+        licence="CC-BY-SA-4.0",
+        citation="E. Tzinis et al., Two-step sound source separation, ICASSP 2020, arXiv 1910.09804",
+        authors=("The Earshot engineers",),
+        trained_on=_SPEAKERS_DATA,
+        weaknesses=(
+            "It hears up to 4 kHz, as a telephone does.",
+            "Two voices of the same pitch are told apart much worse than a woman and a man.",
+            "Always two outputs: a single speaker is split between them, a third goes with one of the two.",
+            "Noise and reverberation were not in its training.",
+        ),
+    ),
+    "htmd-net": dict(
+        title="Vocals, HTMD-Net",
+        summary="Masks a first estimate of the voice, then cleans it on the waveform; both can be heard.",
+        task="vocals",
+        licence="CC-BY-NC-4.0",
+        citation="C. Garoufis, A. Zlatintsi, P. Maragos, HTMD-Net, EUSIPCO 2021",
+        authors=("The Earshot engineers",),
+        trained_on=_VOCALS_DATA,
+        weaknesses=(
+            "It hears up to 8 kHz; above that the stems share the mixture's band by what happens below.",
+            "Trained on squared error: where nobody sings, some music stays in the voice.",
+            "Backing vocals and choirs come out with the lead voice: there is one stem for all voices.",
         ),
     ),
     "speakers": dict(
@@ -42,11 +106,7 @@ CARDS: dict[str, dict[str, Any]] = {
         licence="CC-BY-SA-4.0",
         citation="Y. Luo, N. Mesgarani, Conv-TasNet, IEEE/ACM TASLP 27(8), 2019, arXiv 1809.07454",
         authors=("The Earshot engineers",),
-        trained_on=(
-            "LibriSpeech train-clean-100, one utterance of each of 251 speakers (CC BY 4.0; Panayotov et al., ICASSP 2015)",
-            "TSP speech, speakers FA and MC (Kabal, McGill University, 2002)",
-            "Prompts of four voices of the Debian packages asterisk-core-sounds-en, -fr, -it and -ru (CC BY-SA 3.0)",
-        ),
+        trained_on=_SPEAKERS_DATA,
         weaknesses=(
             "It hears up to 4 kHz, as a telephone does.",
             "Two voices of the same pitch are told apart much worse than a woman and a man.",

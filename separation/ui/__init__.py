@@ -3,7 +3,7 @@
 server     builds the pages and serves them
 frame      what every page shares: services, header, errors as toasts
 separate   the Separate page and the HTTP interface
-models     the Models page
+models     the Models page; with it `model_routes` (what it asks over HTTP), `fetching` (downloads one can watch), cards/
 evaluate   the Evaluate page; with it `measuring` (what may be measured, and a second to hear), `evaluate_data` (examples,
            offers, uploads), `evaluate_views` (the table -> rankings and figures), `evaluate_routes` (over HTTP), figures/
 runs       evaluations as folders, and the thread that measures them

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio.to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from separation.errors import DiskFull, JobError, SeparationError, UnknownJob, UnknownTrial
+from separation.errors import Busy, DiskFull, JobError, SeparationError, UnknownJob, UnknownTrial
 
 COMMON = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 PRIVATE = {**COMMON, "Cache-Control": "private, no-store"}
@@ -38,6 +38,7 @@ _STATUS: tuple[tuple[type[SeparationError], HTTPStatus], ...] = (
     (BadQuery, HTTPStatus.BAD_REQUEST),
     (Refused, HTTPStatus.FORBIDDEN),
     (DiskFull, HTTPStatus.INSUFFICIENT_STORAGE),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE),
     (SeparationError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 
@@ -53,6 +54,27 @@ def threaded(answer: Callable[[Request], Response], limiter: anyio.CapacityLimit
             parts = {"asked": error.asked, "found": error.found, "advice": error.advice}
             status = next(status for kind, status in _STATUS if isinstance(error, kind))
             return JSONResponse(parts, status, PRIVATE)
+
+    return endpoint
+
+
+def with_body(answer: Callable[[Request], Response], limiter: anyio.CapacityLimiter, most: int) -> Endpoint:
+    """As `threaded`, with the request's body in `request.state.body`; one of more than `most` bytes is not read to its end."""
+    answered = threaded(answer, limiter)
+
+    async def endpoint(request: Request) -> Response:
+        body = b""
+        try:
+            async for block in request.stream():
+                body += block
+                if len(body) > most:
+                    found, advice = f"it has more than {most // 1024} kB", "Reload the page"
+                    parts = {"asked": "Read the request", "found": found, "advice": advice}
+                    return JSONResponse(parts, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, PRIVATE)
+        except ClientDisconnect:
+            return Response(None, HTTPStatus.BAD_REQUEST)
+        request.state.body = body
+        return await answered(request)
 
     return endpoint
 

@@ -16,7 +16,7 @@ import gradio as gr
 from separation.engine.jobs import JobStore
 from separation.engine.workers import Load, Workers
 from separation.errors import SeparationError, UnknownModel
-from separation.hub import Card
+from separation.hub import Card, Installed, LearningCurves, Survey
 from separation.ratings import ClipFolder, ClipStore, Store
 from separation.settings import Settings
 
@@ -29,6 +29,9 @@ DEFAULT_MODEL = "vocals"
 
 PAGES = (("Separate", "./", ""), ("Evaluate", "./evaluate", "evaluate"), ("Models", "./models", "models"))
 """What the header links to: title, address relative to the page's root, route."""
+
+OWNER_PAGES = (("Ratings", "./ratings", "ratings"),)
+"""The same for pages that are of use to the owner only; they are no pages of Gradio's."""
 
 _MARK = (
     '<svg viewBox="0 0 34 34" fill="none" stroke="currentColor" stroke-width="2.6" stroke-linecap="round" '
@@ -48,6 +51,14 @@ class Hub(Protocol):
     def describe(self, name: str) -> Card: ...
 
     def fetch_size(self, name: str) -> int: ...
+
+    def survey(self, name: str) -> Survey: ...
+
+    def installed(self) -> list[Installed]: ...
+
+    def remove(self, name: str) -> int: ...
+
+    def read_curves(self, card: Card) -> LearningCurves | None: ...
 
 
 @dataclass(frozen=True)
@@ -104,18 +115,21 @@ def open_ratings(settings: Settings) -> tuple[Store, ClipStore]:
     return Store(settings.database_url), ClipFolder(settings.clips)
 
 
-def header(current: str) -> gr.HTML:
-    """The header with the page `current` marked as open."""
+def header(current: str, *, owner: bool = False) -> gr.HTML:
+    """The header with the page `current` marked as open; with the owner's pages if there is one."""
+    return gr.HTML(header_html(current, owner=owner), apply_default_css=False, elem_classes=["earshot-plain"])
+
+
+def header_html(current: str, *, owner: bool = False) -> str:
+    """The same for pages that are not Gradio's."""
     links = "".join(
         f'<a href="{address}"{" aria-current=page" if title == current else ""}>{title}</a>'
-        for title, address, _ in PAGES
+        for title, address, _ in (*PAGES, *(OWNER_PAGES if owner else ()))
     )
-    return gr.HTML(
+    return (
         f'<header class="earshot-header"><a class="earshot-brand" href="./">{_MARK}Earshot</a>'
         f'<p class="earshot-tagline">Hear, see and rate sound separation</p>'
-        f'<nav class="earshot-nav" aria-label="Pages">{links}</nav></header>',
-        apply_default_css=False,
-        elem_classes=["earshot-plain"],
+        f'<nav class="earshot-nav" aria-label="Pages">{links}</nav></header>'
     )
 
 

@@ -18,6 +18,8 @@ import(new URL("earshot/static/player.js", root)).catch(() => {
   note.textContent = "The player could not be loaded. Check the connection and load the page again.";
 });
 
+import(new URL("earshot/stems/references.js", root)).catch(() => find("earshot-references").remove());
+
 import(new URL("earshot/views/views.js", root)).catch(() => find("earshot-views").remove()); // so it does without views
 
 import(new URL("earshot/rating/rating.js", root)).catch(() => rating.remove()); // the page works without
@@ -159,6 +161,12 @@ player.addEventListener("earshot-state", ({ detail }) => {
   note.textContent = "";
   chosen()?.look?.(); // its recording may have been deleted with the separation
   history.replaceState(history.state, "", address(null));
+});
+
+// Who rates one separation after the other is given the next one.
+document.addEventListener("earshot-open", (event) => {
+  event.preventDefault();
+  show(event.detail, true);
 });
 
 showEarlier();

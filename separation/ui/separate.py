@@ -7,6 +7,7 @@ with names are also the HTTP interface (`/separate`, `/models`, `/estimate`); al
 
 import json
 import math
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,27 +15,34 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
 from separation.audio import AudioInfo, export, open_reader, probe
 from separation.engine.jobs import Job, Request
+from separation.engine.mixes import Mix
 from separation.engine.options import Options
 from separation.engine.references import check_told
 from separation.engine.workers import PREVIEW, PREVIEW_FROM
 from separation.errors import AudioError, JobError, SeparationError
 from separation.hub import Card
-from separation.models import oracle_name
+from separation.models import ORACLES, oracle_name
 from separation.ui import gpu
 from separation.ui.examples import Example, cards, credits_list, read_examples
 from separation.ui.frame import DEFAULT_MODEL, Services, clock, quiet, spoken, step, with_toasts
+from separation.ui.reference_routes import wanted
 
 VOCALS = "vocals"
 """The source that karaoke leaves out."""
 
+ORACLE = "irm2"
+"""The ideal mask that a mixture of stems is offered beside the models: the bound of all that share out a spectrogram."""
+
 _SCRIPT = Path(__file__).with_name("page.js")
 _RECORDING_SCRIPT = Path(__file__).with_name("recording.js")
+_MIXING_SCRIPT = Path(__file__).with_name("mixing.js")
 
 _RECORDING = f"""
 <div class="earshot-recording">
@@ -56,6 +64,7 @@ _RECORDING = f"""
 _RESULT = """
 <section class="earshot-result" aria-label="Result" hidden>
   <earshot-player></earshot-player>
+  <earshot-references></earshot-references>
   <earshot-views></earshot-views>
   <earshot-rating></earshot-rating>
   <div class="earshot-after">
@@ -102,6 +111,7 @@ class Chosen:
         references: true sources by name.
         about: a sentence on it, or an empty text.
         draft: id of what the page shows of it before it is separated, or an empty text.
+        mixed: it is a mixture of stems, whose id is the draft's.
     """
 
     path: Path
@@ -111,6 +121,7 @@ class Chosen:
     references: dict[str, Path] = field(default_factory=dict)
     about: str = ""
     draft: str = ""
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,7 @@ class SeparatePage:
         with gr.Row(elem_classes=["earshot-steps"], equal_height=True):
             with gr.Column(scale=7, min_width=320, elem_classes=["earshot-card"]):
                 step(1, "Choose audio")
-                examples, file, microphone, summary, recording = self._audio_controls(first)
+                examples, file, microphone, mixer, summary, recording = self._audio_controls(first)
             with gr.Column(scale=5, min_width=320, elem_classes=["earshot-card"]):
                 step(2, "Choose what to hear")
                 model, about, sources, karaoke = self._model_controls(first)
@@ -194,27 +205,31 @@ class SeparatePage:
         shown = [chosen, examples, summary, recording]
         told = [chosen, model, device, recording]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        for event, handler, source, other in (
-            (file.upload, self.take_file, file, microphone),
-            (microphone.stop_recording, self.take_recording, microphone, file),
+        for event, handler, source, others in (
+            (file.upload, self.take_file, file, [microphone, mixer]),
+            (microphone.stop_recording, self.take_recording, microphone, [file, mixer]),
         ):
-            took = event(handler, [chosen, source], [*shown, other], **private)
+            took = event(handler, [chosen, source], [*shown, *others], **private)
             took.success(self.tell_estimate, told, estimate, **private)
             took.failure(lambda: None, None, source, **private)
+        mixer.select(
+            self.take_mix, [chosen, mixer], [*shown, file, microphone], trigger_mode="always_last", **private
+        ).success(self.tell_estimate, told, estimate, **private)
+        summary.change(self.offer_models, [chosen, model], model, **private)  # whatever was chosen, and however
         gr.on([file.clear, microphone.clear], self.forget, [chosen], shown, **private)
         # Two quick changes of the part are two events, and the last one counts.
         recording.select(self.tell_estimate, told, estimate, trigger_mode="always_last", **private)
-        examples.select(self.take_example, [chosen], [*shown, file, microphone, model], **private).success(
+        examples.select(self.take_example, [chosen], [*shown, file, microphone, mixer, model], **private).success(
             self.tell_estimate, told, estimate, **private
         )
-        model.change(self.tell_model, model, [about, sources, karaoke], **private).success(
+        model.change(self.tell_model, [model, chosen], [about, sources, karaoke], **private).success(
             self.tell_estimate, told, estimate, **private
         )
         device.change(self.tell_estimate, told, estimate, **private)
         karaoke.click(self.all_but_vocals, model, sources, **private)
         clicked = button.click(
             self.start,
-            [chosen, model, sources, recording, band, consistency, device],
+            [chosen, model, sources, recording, band, consistency, device, mixer],
             result,
             api_visibility="private",
             show_progress_on=button,
@@ -229,7 +244,7 @@ class SeparatePage:
         ).success(self.tell_estimate, told, estimate, **private)
         self._interface()
 
-    def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.HTML]:
+    def _audio_controls(self, first: Example | None) -> tuple[gr.HTML, gr.File, gr.Audio, gr.HTML, gr.HTML, gr.HTML]:
         settings = self._services.settings
         with gr.Tabs(elem_classes=["earshot-tabs"]):
             with gr.Tab("Your file"):
@@ -249,6 +264,19 @@ class SeparatePage:
                 gr.HTML(
                     quiet("Browsers allow the microphone on https and on localhost only."),
                     apply_default_css=False,
+                    elem_classes=["earshot-plain"],
+                )
+            with gr.Tab("From stems"):
+                about = (
+                    "Mix stems at levels of your choice. Separated again, every part can be compared with its own stem."
+                )
+                gr.HTML(quiet(about), apply_default_css=False, elem_classes=["earshot-plain"])
+                mixer = gr.HTML(
+                    "",
+                    html_template='<div class="earshot-mixing"><earshot-mixer></earshot-mixer></div>',
+                    js_on_load=_MIXING_SCRIPT.read_text(encoding="utf-8"),
+                    apply_default_css=False,
+                    elem_id="earshot-mixing",
                     elem_classes=["earshot-plain"],
                 )
         heading = '<p class="earshot-or">Or try an example</p>'
@@ -271,7 +299,7 @@ class SeparatePage:
             elem_id="earshot-recording",
             elem_classes=["earshot-plain"],
         )
-        return examples, file, microphone, summary, recording
+        return examples, file, microphone, mixer, summary, recording
 
     def _model_controls(self, first: Example | None) -> tuple[gr.Radio, gr.HTML, gr.CheckboxGroup, gr.Button]:
         wanted = first.model if first is not None and first.model in self._cards else DEFAULT_MODEL
@@ -306,7 +334,7 @@ class SeparatePage:
         text = (
             f"It goes to the computer that runs this page and nowhere else. The recording and its stems are kept for {kept}, "
             "so that you can come back to them, and then deleted. “Delete my audio now” below the tracks deletes it at once; a "
-            "recording that you have not separated goes when you choose another one. "
+            "recording that you have not separated goes when you choose another one. Stems go the same way. "
             "Nobody sees a list of them: only who has the link can open it. This page counts and tracks nothing. "
             "If you rate a separation, your answers stay with a random number of this browser, never a name or an address; the "
             "audio stays only if you tick the box for it, and you can withdraw both."
@@ -324,13 +352,21 @@ class SeparatePage:
 
     @with_toasts
     def take_file(self, before: Chosen | None, path: str) -> tuple[Any, ...]:
-        """An upload has arrived: refuse it at once, or make it the chosen one and clear the microphone."""
-        return *self._take(before, self._checked(Path(path))), None
+        """An upload has arrived: refuse it at once, or make it the chosen one and clear microphone and mixer."""
+        return *self._take(before, self._checked(Path(path))), None, ""
 
     @with_toasts
     def take_recording(self, before: Chosen | None, path: str) -> tuple[Any, ...]:
-        """The microphone has stopped: its recording is the chosen one, and the file is cleared."""
-        return *self._take(before, replace(self._checked(Path(path)), name="Microphone recording")), None
+        """The microphone has stopped: its recording is the chosen one, and file and mixer are cleared."""
+        return *self._take(before, replace(self._checked(Path(path)), name="Microphone recording")), None, ""
+
+    @with_toasts
+    def take_mix(self, before: Chosen | None, said: str) -> tuple[Any, ...]:
+        """A mixture of stems is there, or has others than before: it is the chosen one; file and microphone are cleared."""
+        chosen = self._from_mix(self._services.store.mixes.settled(str(json.loads(said or "{}").get("mix"))))
+        if before is None or before.draft != chosen.draft:
+            self._drop(before)
+        return *_shown(chosen), None, None
 
     @with_toasts
     def take_example(self, before: Chosen | None, event: gr.EventData) -> tuple[Any, ...]:
@@ -338,25 +374,42 @@ class SeparatePage:
         example = self._examples[event._data["id"]]
         model = gr.update(value=example.model) if example.model in self._cards else gr.skip()
         self._drop(before)
-        return *_shown(self._from_example(example)), None, None, model
+        return *_shown(self._from_example(example)), None, None, "", model
 
     def forget(self, chosen: Chosen | None) -> tuple[Any, ...]:
-        """The file was taken out of its field, and goes. An example that was chosen meanwhile stays."""
-        if chosen is not None and not chosen.example:
+        """The file was taken out of its field, and goes. An example or a mixture that was chosen meanwhile stays."""
+        if chosen is not None and not chosen.example and not chosen.mixed:
             self._drop(chosen)
             chosen = None
         return _shown(chosen)
 
     @with_toasts
-    def tell_model(self, model: str) -> tuple[Any, ...]:
+    def tell_model(self, model: str, chosen: Chosen | None = None) -> tuple[Any, ...]:
         """Another model: what it is, and its sources."""
-        card = self._card(model)
-        names = list(card.sources)
+        oracle = oracle_name(model)
+        if oracle is not None:
+            names = [] if chosen is None else list(chosen.references)
+            about = quiet(f"{ORACLES[oracle]} It is told the true stems, so no model can do better this way.")
+        else:
+            card = self._card(model)
+            names, about = list(card.sources), _about(card)
         return (
-            _about(card),
+            about,
             gr.update(choices=_titled(names), value=names),
             gr.update(visible=VOCALS in names),
         )
+
+    def offer_models(self, chosen: Chosen | None, model: str) -> Any:
+        """A mixture of stems, and nothing else, may be separated by an ideal mask: its stems are known."""
+        known = chosen is not None and chosen.mixed and len(chosen.references) > 1
+        choices = self._choices()
+        if known:
+            choices.append(("The ideal mask, told the true stems", f"oracle:{ORACLE}"))
+        if not known and oracle_name(model) is not None:
+            model = next(iter(self._cards))
+        if model not in [name for _, name in choices]:  # one that the address asked for
+            choices.append((model, model))
+        return gr.update(choices=choices, value=model)
 
     @with_toasts
     def tell_estimate(self, chosen: Chosen | None, model: str, device: str, said: str | None = None) -> str:
@@ -386,7 +439,8 @@ class SeparatePage:
         if not asked:
             return gr.skip()
         self._card(asked)
-        choices = self._choices() if asked in self._cards else [*self._choices(), (asked, asked)]
+        label = re.sub(r"@([0-9a-f]{12})[0-9a-f]{28}$", r" at \1", asked)
+        choices = self._choices() if asked in self._cards else [*self._choices(), (label, asked)]
         return gr.update(choices=choices, value=asked)
 
     @with_toasts
@@ -404,10 +458,31 @@ class SeparatePage:
         band: str,
         consistency: bool,
         device: str,
+        mixed: str | None = None,
     ) -> str:
-        """Make a job of the part that `said` (see `Part.read`) asks for; returns its id, with which the player goes on."""
+        """Make a job of the part that `said` (see `Part.read`) asks for; returns its id, with which the player goes on.
+
+        A mixture of stems is separated as `mixed` (what the mixer says) has it at this moment.
+        """
         if chosen is None:
             raise JobError("Separate", "no recording is chosen", "Choose an example, a file, or record something")
+        if chosen.mixed:
+            mix = self._mixed(chosen, mixed)
+            with self._services.store.mixes.references(mix) as references:
+                as_heard = replace(self._from_mix(mix), references=references)
+                return self._begin(as_heard, model, sources, said, band, consistency, device)
+        return self._begin(chosen, model, sources, said, band, consistency, device)
+
+    def _begin(
+        self,
+        chosen: Chosen,
+        model: str,
+        sources: Sequence[str],
+        said: str | None,
+        band: str,
+        consistency: bool,
+        device: str,
+    ) -> str:
         options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
         known = self._sources(model, chosen)
         ticked = [name for name in known if name in sources]
@@ -497,6 +572,20 @@ class SeparatePage:
     def _drop(self, chosen: Chosen | None) -> None:
         if chosen is not None and not chosen.example:
             self._services.store.drafts.delete(chosen.draft)
+
+    def _mixed(self, chosen: Chosen, said: str | None) -> Mix:
+        """The mixture with the levels that the mixer shows now, rendered."""
+        mixes, fields = self._services.store.mixes, json.loads(said or "{}")
+        if fields.get("mix") == chosen.draft:
+            mixes.set(chosen.draft, wanted(fields.get("stems")))
+        return mixes.settled(chosen.draft)
+
+    def _from_mix(self, mix: Mix) -> Chosen:
+        path = mix.draft.input
+        references = {stem.name: mix.path(stem) for stem in mix.audible}
+        about = f"Mixed from {len(references)} stems, which stay beside the parts as the truth."
+        name = " + ".join(references)
+        return Chosen(path, probe(path), name[:80], "", references, about, mix.draft.id, mixed=True)
 
     def _from_example(self, example: Example) -> Chosen:
         draft = self._services.store.drafts.bundled(example.mixture, example.title)
@@ -604,7 +693,9 @@ def _summary(chosen: Chosen | None) -> str:
 def _about(card: Card | None) -> str:
     if card is None:
         return quiet("No model is bundled here. Open one on the Models page.")
-    return quiet(f"{card.summary} Hears up to {card.sample_rate / 2000:g} kHz.")
+    words = escape(f"{card.summary} Hears up to {card.sample_rate / 2000:g} kHz.")
+    its = f'<a href="./models?model={quote(card.origin.name, safe="")}">Scores, speed and its inside</a>'
+    return f'<p class="earshot-quiet">{words} {its}</p>'
 
 
 def _size(megabytes: float) -> str:

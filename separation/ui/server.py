@@ -19,15 +19,21 @@ from separation.engine import resolve_device
 from separation.engine.jobs import JobStore
 from separation.engine.workers import Workers
 from separation.errors import SeparationError
+from separation.ratings.browse import Catalogue
 from separation.settings import Settings
 from separation.ui import gpu
 from separation.ui.evaluate import STYLE as EVALUATE_STYLE
 from separation.ui.evaluate import EvaluatePage
 from separation.ui.evaluate_routes import evaluation_routes
 from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header, open_ratings
+from separation.ui.marked import MarkedSeconds
 from separation.ui.measuring import Measuring
+from separation.ui.model_routes import model_routes
+from separation.ui.models import STYLE as MODELS_STYLE
 from separation.ui.models import ModelsPage
 from separation.ui.rating_routes import rating_routes
+from separation.ui.ratings import owner_routes
+from separation.ui.reference_routes import reference_routes
 from separation.ui.routes import routes
 from separation.ui.separate import SeparatePage
 from separation.ui.theme import STYLE, Theme
@@ -45,19 +51,20 @@ def build(services: Services, measuring: Measuring | None = None) -> gr.Blocks:
         measuring: what the Evaluate page works with; None makes one.
     """
     kept = round(services.settings.keep_hours * 3600)
+    owner = bool(services.settings.owner_token)
     app: gr.Blocks
     with gr.Blocks(title="Earshot", analytics_enabled=False, delete_cache=(600, kept)) as app:
         Navbar(visible=False)
-        header("Separate")
+        header("Separate", owner=owner)
         SeparatePage(services).build(app)
     with app.route("Evaluate", PAGES[1][2]) as page:
         Navbar(visible=False)
-        header("Evaluate")
+        header("Evaluate", owner=owner)
         EvaluatePage(services, measuring or Measuring(services)).build(page)
     with app.route("Models", PAGES[2][2]):
         Navbar(visible=False)
-        header("Models")
-        ModelsPage(services).build()
+        header("Models", owner=owner)
+        ModelsPage().build()
     app.queue(default_concurrency_limit=16)
     return app
 
@@ -95,6 +102,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     except SeparationError as error:
         raise SystemExit(str(error)) from error
     measuring = Measuring(services)
+    marked = MarkedSeconds(services, Catalogue(services.ratings, services.clips))
     app = build(services, measuring)
     try:
         app.launch(
@@ -104,8 +112,8 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
             prevent_thread_lock=True,
             quiet=True,
             theme=Theme(),
-            css_paths=[STYLE, EVALUATE_STYLE],
-            app_kwargs={"routes": own_routes(services, measuring)},
+            css_paths=[STYLE, EVALUATE_STYLE, MODELS_STYLE],
+            app_kwargs={"routes": own_routes(services, measuring, marked)},
             ssr_mode=False,
             show_error=False,
             max_file_size=f"{settings.max_upload_mb:g}mb",
@@ -119,6 +127,8 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     # Only now: a second process on the same port has stopped by itself and has not taken over the first one's jobs.
     services.workers.start(running=not gpu.zero_gpu())
     measuring.runs.start()
+    if settings.owner_token:  # else nobody looks
+        marked.start()
     _log.warning("Earshot answers at %s", app.local_url)
     if not gpu.zero_gpu():
         threading.Thread(target=_calibrate, args=(services,), name="earshot-calibration", daemon=True).start()
@@ -127,13 +137,16 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     return app
 
 
-def own_routes(services: Services, measuring: Measuring) -> list[Route]:
+def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds) -> list[Route]:
     """What is served beside Gradio's pages."""
     return [
         *routes(services.store),
         *view_routes(services),
+        *reference_routes(services),
         *evaluation_routes(measuring),
         *rating_routes(services),
+        *owner_routes(services, marked),
+        *model_routes(services),
     ]
 
 

@@ -1,6 +1,6 @@
 """The routes of what stands under the player: the views' own files, and what each view asks the server.
 
-    GET    earshot/views/FILE                       scripts and styles of the views, from a fixed table
+GET    earshot/views/FILE                       scripts and styles of the views, from a fixed table
 """
 
 from http import HTTPStatus
@@ -12,11 +12,26 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from separation.ui.answers import COMMON, NotHere, threaded
+from separation.ui.edit_routes import edit_routes
 from separation.ui.frame import Services
+from separation.ui.latent_routes import latent_routes
+from separation.ui.segment_routes import segment_routes
 
 FOLDER = Path(__file__).parent / "views"
 TYPES = {".js": "text/javascript", ".css": "text/css"}
-STATIC = ("views.js", "views.css", "view.js")
+STATIC = (
+    "views.js",
+    "views.css",
+    "view.js",
+    "segments.js",
+    "segments.css",
+    "cells.js",
+    "masks.js",
+    "plots.js",
+    "masks.css",
+    "edits.js",
+    "edits.css",
+)
 
 
 def view_routes(services: Services) -> list[Route]:
@@ -26,7 +41,12 @@ def view_routes(services: Services) -> list[Route]:
         services: the jobs and who works on them.
     """
     plain = anyio.CapacityLimiter(8)
-    return [Route("/earshot/views/{file}", threaded(_static, plain))]
+    return [
+        Route("/earshot/views/{file}", threaded(_static, plain)),
+        *latent_routes(services),
+        *segment_routes(services),
+        *edit_routes(services),
+    ]
 
 
 def _static(request: Request) -> Response:

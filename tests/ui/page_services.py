@@ -17,7 +17,7 @@ from separation.audio import Writer
 from separation.engine.jobs import JobStore
 from separation.engine.workers import Workers
 from separation.errors import UnknownModel
-from separation.hub import Card, Origin
+from separation.hub import Card, Installed, LearningCurves, Origin, Survey
 from separation.settings import Settings
 from separation.ui.frame import Services, open_ratings
 from separation.ui.server import launch
@@ -50,6 +50,7 @@ class SmallHub:
             )
         }
         self.cards["someone/model"] = card("someone/model", "From the Hub", ("one", "two"))
+        self.separators["someone/model"] = Halves("one", "two")
 
     def bundled(self) -> list[Card]:
         return [self.cards["speakers"], self.cards["vocals"]]
@@ -61,6 +62,19 @@ class SmallHub:
 
     def fetch_size(self, name: str) -> int:
         return 12_300_000
+
+    def survey(self, name: str) -> Survey:
+        files = (("config.json", 3_000, "taken"), ("model.safetensors", 12_297_000, "taken"))
+        return Survey(self.describe(name), files, 12_300_000, None)
+
+    def installed(self) -> list[Installed]:
+        return []
+
+    def remove(self, name: str) -> int:
+        raise UnknownModel(f"Remove {name}", "there is no copy of it", "Nothing of the Hub is here")
+
+    def read_curves(self, card: Card) -> LearningCurves | None:
+        return None
 
     def load(self, name: str, *, device: str = "cpu", progress: Any = None) -> Halves:
         return self.separators[name]

@@ -28,12 +28,10 @@ PATIENCE = 30_000
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    expect.set_options(timeout=PATIENCE)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
-    expect.set_options(timeout=None)
 
 
 @pytest.fixture(scope="module")

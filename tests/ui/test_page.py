@@ -11,15 +11,13 @@ import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from page_services import RATE, Services, card, noise, running, services
+from page_services import RATE, Services, noise, running, services
 
 from separation.audio import open_reader, probe
 from separation.errors import DataError, SeparationError, UnknownJob, UnknownModel
-from separation.hub import Score
 from separation.ui import gpu
 from separation.ui.examples import cards, read_examples
 from separation.ui.frame import toast, with_toasts
-from separation.ui.models import ModelsPage, model_card
 from separation.ui.separate import Chosen, Part, SeparatePage
 from separation.ui.server import build, devices, launch
 
@@ -107,33 +105,6 @@ def test_a_broken_example_is_named(tmp_path: Path) -> None:
         read_examples(tmp_path)
 
 
-def test_models_are_shown_with_what_they_are_bad_at() -> None:
-    score = Score(
-        metric="GNSDR", value=8.1, unit="dB", interval=(7.5, 8.6), data="MIR-1K test", command=None, note=None
-    )
-    shown = model_card(
-        card("o/m", "<b>Bold</b>", ("one",)).model_copy(update={"scores": (score,)}), "o/m@main", 12_300_000
-    )
-    for text in (
-        "&lt;b&gt;Bold",
-        "up to 8 kHz",
-        "8.1 dB",
-        "GNSDR",
-        "7.5 to 8.6 dB; MIR-1K test",
-        "Everything",
-        "12.3 MB",
-        "MIT",
-    ):
-        assert text in shown
-    assert 'href="./?model=o%2Fm%40main"' in shown
-
-
-def test_a_repository_shows_its_size_before_anything_is_fetched(given: Services) -> None:
-    assert "12.3 MB" in ModelsPage(given).look(" someone/model ")
-    with pytest.raises(gr.Error, match="no such repository"):
-        ModelsPage(given).look("someone/else")
-
-
 def test_visitors_cannot_open_folders_of_this_machine(given: Services, tmp_path: Path) -> None:
     for name in (str(tmp_path), "../models", "./x/y", "~/x", "/etc", "tests/ui", "..", ""):
         with pytest.raises(UnknownModel, match=r"vocals|no such repository"):
@@ -160,8 +131,8 @@ def test_unexpected_errors_say_nothing_about_the_inside(caplog: pytest.LogCaptur
 
 
 def test_an_upload_becomes_the_chosen_one(page: SeparatePage, tmp_path: Path) -> None:
-    took, example, summary, said, other = page.take_file(None, str(noise(tmp_path / "my <song>.wav", 40.0)))
-    assert (took.name, example, other) == ("my <song>.wav", "", None)
+    took, example, summary, said, *others = page.take_file(None, str(noise(tmp_path / "my <song>.wav", 40.0)))
+    assert (took.name, example, others) == ("my <song>.wav", "", [None, ""])
     assert "my &lt;song&gt;.wav" in summary and "0:40 · 16 kHz · mono" in summary and "preview" in summary
     assert json.loads(said) == {"draft": took.draft, "duration": 40.0}
     assert page.take_recording(None, str(noise(tmp_path / "audio.wav", 3.0)))[0].name == "Microphone recording"

@@ -412,9 +412,10 @@ def test_models_page_to_separate(visit: Callable[..., Any]) -> None:
     expect(page.get_by_role("heading", name="Voice & music")).to_be_visible()
     page.get_by_label("Repository").fill("someone/model")
     page.get_by_role("button", name="Show its card").click()
-    card = page.locator("article", has_text="From the Hub")
-    expect(card).to_contain_text("12.3 MB")
-    card.get_by_role("link", name="Use it").click()
+    look = page.locator(".look")
+    expect(look.get_by_role("heading", name="From the Hub")).to_be_visible()
+    look.get_by_role("button", name="Fetch 12.3 MB").click()
+    look.get_by_role("link", name="Use it").click()
     expect(page.get_by_role("radio", name="someone/model")).to_be_checked()
     expect(page.get_by_role("checkbox", name="One")).to_be_checked()
 
