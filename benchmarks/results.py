@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "results.md"
 YARDSTICKS = Path(__file__).with_name("yardsticks.json")
 """What oracles and the floor score where the bundled models are measured; cards have no place for it."""
+CLAIMS = Path(__file__).with_name("claims.json")
+"""What `benchmarks.claims` has kept of the papers' claims."""
 COMMAND = "python -m benchmarks.results --data DIR"
+CLAIMS_COMMAND = "earshot claims RUNS --data DIR && python -m benchmarks.claims --runs RUNS"
 BESIDE = {
     "oracle:irm2": "ideal ratio mask (powers)",
     "oracle:ibm1": "ideal binary mask (magnitudes)",
@@ -54,7 +57,7 @@ def main() -> None:
             write_scores(next(card for card in bundled() if card.name == name), rows.pop(chosen))
             write_yardsticks(name, rows)
     if options.folder is None:
-        PAGE.write_text(page(bundled(), json.loads(YARDSTICKS.read_text())))
+        write_page()
 
 
 def measure(
@@ -68,6 +71,12 @@ def measure(
     for model in models:
         rows[model] = rows[model] + ONE_BY_ONE[name](model, data, progress=print if verbose else None)
     return rows
+
+
+def write_page() -> None:
+    """Write docs/results.md from what is kept: the cards, the yardsticks and the claims."""
+    claims = json.loads(CLAIMS.read_text()) if CLAIMS.exists() else {"systems": [], "claims": []}
+    PAGE.write_text("\n".join([page(bundled(), json.loads(YARDSTICKS.read_text())), *claims_page(claims)]))
 
 
 def write_yardsticks(name: str, rows: Mapping[str, Sequence[Row]]) -> None:
@@ -132,6 +141,46 @@ def page(cards: Sequence[Card], yardsticks: Mapping[str, Any]) -> str:
         if card.name == "vocals":
             lines += [PUBLISHED]
     return "\n".join(lines)
+
+
+def claims_page(kept: Mapping[str, Any]) -> list[str]:
+    """The lines on the papers' claims: the verdicts, then every system that took part."""
+    if not kept["systems"]:
+        return []
+    lines = [
+        "## What the papers claim",
+        "",
+        f"Written by `{CLAIMS_COMMAND}`; do not edit.",
+        "Systems are of the size *small* (`training/small.py`). Differences are first minus second, with a 95 % interval over",
+        "seeds and clusters of test material drawn apart; fewer than three seeds a side, or a validation curve that still rose",
+        "by more than 0.25 dB in its last fifth, decide nothing.",
+        "",
+        "| claim | of | metric | first | second | difference | seeds | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for outcome in kept["claims"]:
+        claim, gap, means = outcome["claim"], outcome["difference"], outcome["means"]
+        numbers = (
+            ["", "", ""]
+            if gap is None
+            else [f"{v:.2f}" for v in means] + [f"{gap[0]:+.2f} [{gap[1]:+.2f}, {gap[2]:+.2f}]"]
+        )
+        verdict = f"{outcome['verdict']}{': ' + outcome['why'] if outcome['why'] else ''}"
+        cells = [claim["says"], claim["paper"], claim["metric"], *numbers, str(outcome["seeds"]), verdict]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| system | parameters | audio heard | seeds | SI-SDR over the mixture | mixture | clusters | curve |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in kept["systems"]:
+        mean, low, high = row["gain"]
+        curve = "flat" if row["flat"] else "still rising"
+        lines.append(
+            f"| {row['name']} | {row['parameters']:,} | {row['hours']:.1f} h | {row['seeds']} "
+            f"| {mean:.2f} [{low:.2f}, {high:.2f}] dB | {row['mixture']:.2f} dB | {row['clusters']} | {curve} |"
+        )
+    return [*lines, ""]
 
 
 def _beside(card: Card, yardsticks: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
