@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from fakes import MaskedSTFT
 from page_services import RATE, Halves, noise, running, services
 
 from separation.engine.jobs import Request
+from separation.ratings import Stored, Trial
 from separation.ui.frame import Services
 
 pytestmark = pytest.mark.browser
@@ -31,16 +31,6 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Services:
 def address(given: Services) -> Iterator[str]:
     with running(given) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -76,9 +66,7 @@ def turn(view: Any, name: str, value: float) -> None:
     """Move a slider as the arrow keys would."""
     slider = view.get_by_label(name, exact=True)
     expect(slider).to_be_visible()  # not before the view knows the separation
-    slider.evaluate(
-        "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', { bubbles: true })); }", value
-    )
+    slider.evaluate("(e, value) => { e.value = value; e.dispatchEvent(new Event('input', { bubbles: true })); }", value)
 
 
 def wait_until(page: Any, condition: str) -> None:
@@ -150,6 +138,56 @@ def test_the_whole_file_and_what_can_be_done_with_it(page: Any, address: str, gi
     expect(page.get_by_text("model vocals, edited")).to_be_visible()
     page.get_by_role("button", name="Edit", exact=True).click()
     expect(page.get_by_text("It is an edit itself")).to_be_visible()
+
+
+def test_an_edit_is_rated_beside_the_original(page: Any, address: str, given: Services, tmp_path: Path) -> None:
+    job = separated(given, tmp_path)
+    view = open_view(page, address, job)
+    rating = page.locator("earshot-rating")
+    rating.get_by_role("button", name="How does it sound?").click()
+
+    def star(title: str) -> None:
+        group = rating.get_by_role("radiogroup", name="Overall: vocals", exact=True)
+        group.get_by_role("radio", name=title).check(force=True)
+        expect(rating.locator(".state")).to_have_text("Saved")
+
+    star("Good")
+    page.evaluate(f"{PLAYER}.select([4, 8])")
+    turn(view, "Threshold", 48)
+    view.get_by_role("button", name="Hear it").click()
+    wait_until(page, "p.side === 'B'")
+    view.get_by_role("link", name="Rate B").click()
+    expect(rating.get_by_role("button", name="How does B, the edit, sound?")).to_be_focused()
+    expect(rating.get_by_role("radio", name="Good").first).not_to_be_checked()
+    star("Poor")
+    page.evaluate(f"{PLAYER}.select([10, 12])")
+    expect(rating.get_by_text("Only 0:04.0 – 0:08.0 is rated here")).to_be_visible()
+    expect(rating.get_by_role("button", name="Mark what you hear")).to_be_disabled()
+    page.evaluate(f"{PLAYER}.select([5, 10])")
+    rating.get_by_role("button", name="Mark what you hear").click()
+    rating.get_by_role("button", name="Save the mark").click()
+    expect(rating.locator(".summary")).to_have_text("vocals ★★☆☆☆  ·  1 mark")
+    expect(rating.locator(".state")).to_have_text("Saved")
+    rating.get_by_role("button", name="Rate A, the original").click()
+    expect(rating.locator(".summary")).to_have_text("vocals ★★★★☆")
+    view.get_by_role("link", name="Rate B").click()
+    turn(view, "Threshold", 40)
+    view.get_by_role("button", name="Hear it").click()
+    expect(rating.get_by_role("button", name="How does it sound?")).to_be_visible()
+
+    def told(trial: Trial, events: list[Stored]) -> dict[str, Any]:
+        payloads = [each.event.payload for each in events]
+        (answer,) = [payload["value"] for payload in payloads if payload["kind"] == "answer"]
+        (mark,) = [payload for payload in payloads if payload["kind"] == "mark"] or [{"start": None, "end": None}]
+        edit = (trial.served.get("edit") or {}).get("threshold_db")
+        saw = any(payload["kind"] == "heard" and payload["saw_views"] for payload in payloads)
+        return {"answer": answer, "mark": (mark["start"], mark["end"]), "edit": edit, "saw": saw}
+
+    mine = [told(*each) for each in given.ratings.snapshot()]
+    assert mine == [
+        {"answer": 4, "mark": (None, None), "edit": None, "saw": True},
+        {"answer": 2, "mark": (1.0, 4.0), "edit": 12, "saw": True},
+    ]
 
 
 def test_what_fails_is_said_and_can_be_tried_again(page: Any, address: str, given: Services, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from made_tables import SECONDS, SILENT, MadeBenchmark
 from page_services import Services, running, services
 
@@ -22,16 +21,6 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 PATIENCE = 30_000
 """Milliseconds: plotly.js alone is 5 MB to parse, and tests run beside each other."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

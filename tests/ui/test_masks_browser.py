@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from fakes import MaskedSTFT
 from page_services import RATE, Services, SmallHub, running, services
 from player_jobs import done_job
-
-from separation.engine.jobs import JobStore
 
 pytestmark = pytest.mark.browser
 
@@ -41,18 +38,14 @@ def address(given: Services) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(30_000)
-        broken: list[str] = []
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        page.goto(address)
-        yield page
-        browser.close()
+def page(browser: Any, address: str) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(30_000)
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(address)
+    yield page
+    page.close()
     assert broken == []
 
 
@@ -101,11 +94,28 @@ def test_from_an_example_to_a_basis_function_heard_alone(page: Any) -> None:
     assert len(lanes) == 4 and max(lanes) < 1.5, "under the player's lanes, to the pixel"
 
 
+def test_the_maps_are_in_the_order_of_the_tracks(page: Any) -> None:
+    def turned(route: Any) -> None:
+        """A model with exchangeable outputs may have them in any order."""
+        answer = route.fetch()
+        record = answer.json()
+        assert record["sources"] == ["vocals", "accompaniment"]
+        for name in ("sources", "histograms"):
+            record[name].reverse()
+        route.fulfill(response=answer, json=record)
+
+    page.route("**/full/latents", turned)
+    expect(page.locator("#earshot-estimate")).to_contain_text(re.compile("About|has not run"))
+    page.get_by_role("button", name="Separate", exact=True).click()
+    page.get_by_role("button", name="Inside the model").click()
+    view = page.locator("earshot-view-masks")
+    expect(view.locator(".maps .label")).to_have_text(["vocals", "accompaniment", "mixture", "Undecided?"])
+    expect(view.locator(".sources button")).to_have_text(["vocals", "accompaniment"])
+    expect(view.locator("figcaption").last).to_contain_text(re.compile("^vocals *accompaniment"))
+
+
 def test_a_model_without_masks_says_so_kindly(page: Any, given: Services, address: str, tmp_path: Path) -> None:
-    job = done_job(
-        JobStore(tmp_path / "jobs"), tmp_path, 2
-    )  # elsewhere: the workers adopt what is unfinished in their store
-    job.folder.rename(given.store.folder / job.id)
+    job = done_job(given.store, tmp_path, 2)
     page.goto(f"{address}/?job={job.id}")
     page.get_by_role("button", name="Inside the model").click()
     view = page.locator("earshot-view-masks")

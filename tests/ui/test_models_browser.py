@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from fake_hub import FakeHub, client_on
 from huggingface_hub import constants
 from page_services import running, services
@@ -37,16 +36,6 @@ CURVES = LearningCurves(
     validation=Curve(name="SI-SDR gain", unit="dB", steps=(1, 2), values=(0.2, 0.5), errors=(0.1, 0.1)),
     step=2,
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from page_services import Services, running, services
 from player_jobs import done_job
 
@@ -22,16 +21,6 @@ AWAY = re.compile(
 )
 GONE = re.compile(r"^Failed to load resource: the server responded with a status of 404")
 HOLD = "element => element.select([1.5, 2.5])"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

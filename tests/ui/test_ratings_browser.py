@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import ARGUMENTS, CHROMIUM
 from made_trials import BLEED, bleeding_job, fill
 from page_services import Services, running, services
 
@@ -23,16 +22,6 @@ TOKEN = "the-token-of-the-owner"
 REFUSED = re.compile(r"^Failed to load resource: the server responded with a status of (401|403)")
 GONE = re.compile(r"^Failed to load resource: the server responded with a status of 404")
 """Of a sound that was asked for while it was deleted."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +168,24 @@ def test_a_listener_is_forgotten_after_a_question(visitor: Callable[..., Any], a
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_role("heading", name="Forgotten")).to_be_visible()
     assert not list(given.ratings.trials(listener=listener))
+
+
+def test_one_trial_is_deleted_after_a_question(visitor: Callable[..., Any], address: str, given: Services) -> None:
+    page = enter(visitor(allow=GONE), address, "#trials")
+    page.locator(".trials .name a").first.click()
+    name = page.get_by_role("button", name="Delete this trial…")
+    name.click()
+    trial = page.url.split("id=")[1]
+    expect(page.get_by_role("dialog").get_by_role("button", name="Keep")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(name).to_be_focused()
+    assert trial in {one.id for one in given.ratings.trials()}
+    before = given.ratings.count()
+    name.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("heading", name="Deleted")).to_be_focused()
+    assert trial not in {one.id for one in given.ratings.trials()}
+    assert given.ratings.count()["trials"] == before["trials"] - 1
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from chromium import ARGUMENTS, CHROMIUM
 from page_services import Services, running, services
 from player_jobs import make_job, recording, write_stage
 
@@ -24,16 +23,6 @@ SECONDS = 14
 """The voice of `recording` sounds from 0 to 3.5 s and from 7 to 10.5 s."""
 NOISY = 8
 """The second in which the stem is worst."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

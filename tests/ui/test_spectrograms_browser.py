@@ -13,7 +13,6 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import uvicorn
-from chromium import ARGUMENTS, CHROMIUM
 from PIL import Image
 from player_jobs import GAIN, RATE, make_job, write_stage
 from starlette.applications import Starlette
@@ -74,16 +73,6 @@ def address(store: JobStore) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from chromium import ARGUMENTS, CHROMIUM
 from page_services import RATE, Services, noise, running, services
 
 pytestmark = pytest.mark.browser
@@ -17,16 +16,6 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 ALLOWED = ("Method not implemented.", "Failed to load resource: the server responded with a status of 422")
 """Gradio's own client says the one on every upload; Chromium says the other of a file that was refused."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from chromium import ARGUMENTS, CHROMIUM
 from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -70,16 +69,6 @@ def address(store: JobStore) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

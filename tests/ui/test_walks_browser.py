@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-from chromium import ARGUMENTS, CHROMIUM, MICROPHONE
 from page_services import RATE, Services, noise, running, services
 
 pytestmark = pytest.mark.browser
@@ -19,16 +18,6 @@ UPLOADING = "Method not implemented."
 """Gradio's own client says this on every upload."""
 GONE = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 """Chromium says this of any address that answers 404, also where that is the news that was asked for."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine: install the package `chromium`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *MICROPHONE])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
