@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from separation.cli.shared import Json, app, talk
+from separation.errors import ConfigError
 
 if TYPE_CHECKING:
-    from separation.hub import Card, Installed
+    from separation.hub import Card, Installed, LearningCurves
+
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @app.command()
@@ -111,7 +114,9 @@ def _show(card: "Card", more: list[tuple[str, str]], as_json: bool) -> None:
     from separation.hub.facts import facts
 
     if as_json:
-        print(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        curves = _curves(card)
+        learnt = None if curves is None else curves.model_dump(mode="json")
+        print(json.dumps({**card.model_dump(mode="json"), "learning": learnt}, indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False, markup=False)
     console.print(f"{card.title} ({card.origin.name})", style="bold")
@@ -126,10 +131,41 @@ def _show(card: "Card", more: list[tuple[str, str]], as_json: bool) -> None:
         sure = f" ({score.interval[0]:.1f} to {score.interval[1]:.1f})" if score.interval else ""
         console.print(f"\n{score.metric}: {score.value:.1f} {score.unit}{sure}")
         console.print(f"  {score.data}{f'; {score.note}' if score.note else ''}")
+    for line in _learnt(card):
+        console.print(line, soft_wrap=True)
     for title, items in (("Weak at", card.weaknesses), ("Trained on", card.trained_on)):
         if items:
             console.print(f"\n{title}", *(f"- {item}" for item in items), sep="\n")
     console.print(f"\nCite: {card.citation}")
+
+
+def _curves(card: "Card") -> "LearningCurves | None":
+    from separation import hub
+
+    try:
+        return hub.read_curves(card)
+    except ConfigError as error:  # the file is optional: a broken one hides no card
+        talk.print(str(error), soft_wrap=True, markup=False)
+        return None
+
+
+def _learnt(card: "Card") -> list[str]:
+    """The learning curve of the Models page in a line of blocks, and what it says in figures; nothing where there is none."""
+    curves = _curves(card)
+    known = [] if curves is None else [value for value in curves.validation.values if value is not None]
+    if curves is None or not known:
+        return []
+    validation, low, high = curves.validation, min(known), max(known)
+    step = (high - low) / (len(BLOCKS) - 1) or 1.0
+    bars = "".join(" " if value is None else BLOCKS[round((value - low) / step)] for value in validation.values)
+    unit = f" {validation.unit}" if validation.unit else ""
+    taken = dict(zip(validation.steps, validation.values, strict=True)).get(curves.step)
+    these = f", {taken:.1f}{unit} with these weights (step {curves.step:,})" if taken is not None else ""
+    span = f"steps {validation.steps[0]:,} to {validation.steps[-1]:,}"
+    return [
+        f"\nHow it learnt: {validation.name} on examples that it was not trained on, {span}",
+        f"  {bars}  from {low:.1f} to {high:.1f}{unit}{these}",
+    ]
 
 
 def _remove(name: str, yes: bool, as_json: bool) -> None:

@@ -57,9 +57,12 @@ def export(
         done = write(store, output, format.value, clips=ClipFolder(folder), only_consented=only_consented)
     finally:
         store.close()
-    talk.print(f"{output}: " + ", ".join(f"{count:,} {name}" for name, count in done.rows.items()), soft_wrap=True)
+    rows = ", ".join(f"{count:,} {name}" for name, count in done.rows.items())
+    talk.print(f"{output}: {rows}", soft_wrap=True, markup=False)
     if done.missing:
-        talk.print(f"{len(done.missing)} clips have no audio in {folder}: their ratings are there without it.")
+        talk.print(
+            f"{len(done.missing)} clips have no audio in {folder}: their ratings are there without it.", markup=False
+        )
 
 
 @ratings.command(name="import")
@@ -140,10 +143,13 @@ def wanted(database: Database = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
+    if not rows:
+        talk.print("No ratings are asked for: `earshot ratings want` does that.")
+        return
     table = Table("job", "name", "model", Column("raters", justify="right"), box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    Console(markup=False).print(table)  # names are whatever people called their files
 
 
 @ratings.command()
@@ -196,7 +202,9 @@ def _separated(store: "JobStore", path: Path, model: str, device: str) -> "Job":
             f"Ask for ratings of {path.name}", found, "Name a bundled model, or publish it and use owner/name"
         )
     chosen = str(resolve_device(device))
-    job = store.create(path, Request(model=model, name=path.name))
+    # In data sets every mixture is called that: there the folder tells them apart.
+    name = path.resolve().parent.name if path.stem.casefold() == "mixture" else path.name
+    job = store.create(path, Request(model=model, name=name))
     Workers(store, load, devices=(chosen,)).run(job, chosen)
     while not job.state().finished:
         time.sleep(0.5)
@@ -216,7 +224,7 @@ def _open(database: str | None) -> "Store":
 
 
 def _show(found: "Summary") -> None:
-    console = Console()
+    console = Console(markup=False)
     facts = Table(show_header=False, box=SIMPLE_HEAD)
     facts.add_row("trials", f"{found.trials:,} served, {found.rated:,} rated, {found.withdrawn:,} withdrawn")
     facts.add_row("raters", f"{found.raters:,}")
@@ -233,7 +241,7 @@ def _show(found: "Summary") -> None:
                 table.add_row(name, scale, *_cells(line))
         console.print(table)
     for scale, alike in found.agreement.items():
-        alpha = "–" if alike.alpha is None else f"{alike.alpha:.2f}"
+        alpha = "–" if alike.alpha is None else f"{round(alike.alpha, 2) + 0.0:.2f}"
         console.print(
             f"{scale}: {alike.pairs:,} pairs of answers on {alike.clips:,} clips, {alike.difference:.2f} points apart, "
             f"{100 * alike.within_one:.0f} % within one; Krippendorff's alpha {alpha}",

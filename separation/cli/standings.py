@@ -55,15 +55,18 @@ class Tables:
         marks: kinds of marks against metrics.
         measured: trials of which there are numbers.
         marked: trials with marks.
+        only_blind: what was not said blind is left out.
     """
 
     standings: "dict[str, list[Standing]]"
     marks: "list[Found]"
     measured: int
     marked: int
+    only_blind: bool
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "only_blind": self.only_blind,
             "standings": {scale: [one.to_json() for one in ranked] for scale, ranked in self.standings.items()},
             "marks_and_metrics": {
                 "marked": self.marked, "measured": self.measured, "found": [one.to_json() for one in self.marks],
@@ -87,14 +90,18 @@ def tables(store: "Store", clips: "ClipStore", folder: Path, *, only_blind: bool
     marked = [(line, records.get(line.trial.id)) for line in lines if line.marks]
     measured = [(line, record) for line, record in marked if record is not None]
     ranked = stand(lines, only_blind=only_blind)
-    return Tables(ranked, compare(measured, only_blind=only_blind), len(measured), len(marked))
+    return Tables(ranked, compare(measured, only_blind=only_blind), len(measured), len(marked), only_blind)
 
 
 def show(found: Tables) -> None:
     """To standard output, for people."""
     console = Console()
     if not found.standings:
-        console.print("No answer was given blind yet; --all counts the others, too.")
+        console.print(
+            "No answer was given blind yet; --all counts the others, too." if found.only_blind else "No answers yet."
+        )
+    elif found.only_blind:
+        console.print("Only what was said blind; --all counts the rest, too.")
     for scale, ranked in found.standings.items():
         console.print(_ranking(scale, ranked))
     if found.marks:
@@ -118,4 +125,4 @@ def _ranking(scale: str, ranked: "list[Standing]") -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}"  # adding zero takes the sign off a zero

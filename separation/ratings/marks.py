@@ -37,6 +37,18 @@ TITLES: Mapping[str, tuple[str, str]] = {
 }
 """The metrics that are compared, as people say them, and the unit of a difference. BSS-eval is v4."""
 
+MEANINGS: Mapping[str, str] = {
+    "bss_eval_v4.SDR": "The stem against the true source: how small everything wrong with it is, taken together.",
+    "bss_eval_v4.SIR": "How little of the other sources is left in the stem.",
+    "bss_eval_v4.SAR": "How little is in the stem that comes from no source: noise and artefacts of the separation.",
+    "si_sdr": "As SDR, but whether the stem is too loud or too quiet does not count.",
+    "estimate_db": "How loud the stem is.",
+    "stem_similarity": "How alike the stem and the most similar other one are: 0 nothing in common, 1 the same.",
+    "residual_db": "How loud what no stem got is, against the mixture: little is better.",
+    "mask_entropy": "How undecided the model's masks are: 0 all or nothing, 1 a bit of everything for every source.",
+}
+"""What each says, in a sentence for people who have never met it. Of the first four, more is better."""
+
 EXPECTED: Mapping[str, str] = {
     "bleed": "bss_eval_v4.SIR",
     "wrong source": "bss_eval_v4.SIR",
@@ -88,6 +100,10 @@ class Records:
         temporary.write_text(json.dumps({**fields, "series": series}, separators=(",", ":")), encoding="utf-8")
         temporary.replace(path)
 
+    def delete(self, trial: str) -> None:
+        """Delete the record of a trial, if there is one."""
+        self._path(trial).unlink(missing_ok=True)
+
     def keep_only(self, trials: Iterable[str]) -> int:
         """Delete the records of all other trials, such as withdrawn ones. Returns how many there were."""
         keep = set(trials)
@@ -135,6 +151,14 @@ class Found:
     expected: bool
 
     @property
+    def sure(self) -> bool:
+        """Whether the interval misses zero, as it is written: nobody is told that "[−3.8, 0.0]" does."""
+        if self.low is None or self.high is None:
+            return False
+        digits = _digits(self.metric)
+        return round(self.low, digits) > 0 or round(self.high, digits) < 0
+
+    @property
     def verdict(self) -> str:
         """In words.
 
@@ -142,18 +166,21 @@ class Found:
         'bleed: SIR is 4.1 dB lower inside, [−6.2, −2.0], 23 marks of 9 recordings'
         """
         title, unit = TITLES[self.metric]
-        digits = 1 if unit else 2
+        digits = _digits(self.metric)
         size = _written(abs(self.difference), digits) + (f" {unit}" if unit else "")
-        said = f"{self.label}: {title} is {size} {'lower' if self.difference < 0 else 'higher'} inside"
+        than = (
+            f"{size} {'lower' if self.difference < 0 else 'higher'}" if round(self.difference, digits) else "the same"
+        )
+        said = f"{self.label}: {title} is {than} inside"
         of = f"{self.marks} mark{'s' * (self.marks != 1)} of {self.recordings} recording{'s' * (self.recordings != 1)}"
         if self.low is None or self.high is None:
             return f"{said}, {of}: too few to say how sure that is"
-        sure = "" if self.low > 0 or self.high < 0 else ": no difference that could be told from none"
+        sure = "" if self.sure else ": no difference that could be told from none"
         return f"{said}, [{_written(self.low, digits)}, {_written(self.high, digits)}], {of}{sure}"
 
     def to_json(self) -> dict[str, Any]:
         title, unit = TITLES[self.metric]
-        return {**asdict(self), "title": title, "unit": unit, "verdict": self.verdict}
+        return {**asdict(self), "title": title, "unit": unit, "sure": self.sure, "verdict": self.verdict}
 
 
 def compare(rated: Iterable[tuple[Line, Mapping[str, Any]]], *, only_blind: bool = False) -> list[Found]:
@@ -204,6 +231,11 @@ def _heard(record: Mapping[str, Any], stem: str, metric: str) -> list[float | No
     quiet = [level is None or level < loudest - QUIET_DB for level in levels[: len(values)]]
     quiet += [False] * (len(values) - len(quiet))
     return [None if out else value for value, out in zip(values, quiet, strict=True)]
+
+
+def _digits(metric: str) -> int:
+    """Decimals of a difference."""
+    return 1 if TITLES[metric][1] else 2
 
 
 def _written(number: float, digits: int) -> str:

@@ -248,7 +248,10 @@ class Store:
 
     def withdraw(self, token: str, *, delete: Delete | None = None) -> Withdrawn:
         """Delete a trial and all of its events, and its clips by `delete`; a tombstone stays. Raises as `trial`."""
-        trial = trial_id(token)
+        return self.remove(trial_id(token), delete=delete)
+
+    def remove(self, trial: str, *, delete: Delete | None = None) -> Withdrawn:
+        """As `withdraw`, of a trial by its public id: for who owns the store."""
         with self._writing() as connection:
             if connection.execute(select(TRIALS.c.id).where(TRIALS.c.id == trial)).one_or_none() is None:
                 raise _unknown()

@@ -14,7 +14,7 @@ from separation.ratings.export import Entry, entries
 from separation.ratings.records import LABELS, SCALES, Answer
 from separation.ratings.store import Store
 from separation.ratings.views import said
-from separation.statistics import cluster_bootstrap
+from separation.statistics import cluster_bootstrap, ordinal_alpha
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Agreement:
         pairs: of such answers.
         difference: mean absolute difference of a pair, in points.
         within_one: share of pairs that are at most one point apart.
-        alpha: see `interval_alpha`.
+        alpha: `statistics.ordinal_alpha`; None where all answers are the same.
     """
 
     clips: int
@@ -131,28 +131,6 @@ def summarise(store: Store) -> Summary:
     )
 
 
-def interval_alpha(units: Iterable[Sequence[float]]) -> float | None:
-    """Krippendorff's alpha of numbers, by squared differences: 1 is perfect agreement, 0 what chance gives.
-
-    Krippendorff, Computing Krippendorff's alpha-reliability, 2011. Each unit holds the values of those who judged it; one
-    with a single value says nothing. None where all values are the same, or none can be compared.
-
-    >>> interval_alpha([[1, 1], [5, 5], [3]])
-    1.0
-    """
-    judged = [unit for unit in units if len(unit) > 1]
-    pooled = [value for unit in judged for value in unit]
-    expected = _squares(pooled) / (len(pooled) - 1) if pooled else 0.0
-    if expected == 0:
-        return None
-    return 1 - sum(_squares(unit) / (len(unit) - 1) for unit in judged) / expected
-
-
-def _squares(values: Sequence[float]) -> float:
-    """The sum of squared differences over all ordered pairs."""
-    return 2 * (len(values) * sum(value * value for value in values) - sum(values) ** 2)
-
-
 def _model(entry: Entry) -> str:
     """What is compared: an edited model is not the model."""
     model = entry.trial.served.get("model")
@@ -178,4 +156,4 @@ def _agreement(clips: Iterable[Mapping[str, int]]) -> Agreement | None:
     if not apart:
         return None
     within = sum(difference <= 1 for difference in apart) / len(apart)
-    return Agreement(len(units), len(apart), sum(apart) / len(apart), within, interval_alpha(units))
+    return Agreement(len(units), len(apart), sum(apart) / len(apart), within, ordinal_alpha(units).alpha)

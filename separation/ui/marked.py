@@ -116,9 +116,11 @@ class MarkedSeconds:
     def gather(self) -> bool:
         """Take what has been measured and ask for what has not. Returns whether something is still to come."""
         with self._lock:  # the thread, and a test or a page that does not wait for it
-            self.sweep()
             jobs = self._here()
-            return sum(self._gather(line, jobs) for line in self._marked()) > 0
+            try:
+                return sum(self._gather(line, jobs) for line in self._marked()) > 0
+            finally:
+                self.sweep()  # last, because a rating may be withdrawn while it is measured
 
     def _here(self) -> dict[str, Job]:
         """The jobs that are here, by what trials say of them."""

@@ -36,7 +36,7 @@ from separation.audio import Writer
 from separation.engine.jobs import Request
 from separation.engine.latents import Basis, basis
 from separation.errors import DiskFull, HubError, SeparationError, UnknownJob, UnknownModel
-from separation.hub import Card, Installed, Survey
+from separation.hub import Card, Installed, Survey, resolve
 from separation.hub.curves import TRAINING
 from separation.hub.facts import facts
 from separation.models.oracles import ORACLES, PREFIX
@@ -70,13 +70,14 @@ NOISE = 20.0
 """Seconds of the recording that a model is timed with: a few chunks of any model."""
 
 
-def model_routes(services: Services) -> list[Route]:
+def model_routes(services: Services, access: Access | None = None) -> list[Route]:
     """The routes above.
 
     Args:
         services: where models come from, and who runs them.
+        access: the owner's lock, shared with the Ratings page so that wrong tokens are counted once; None makes one.
     """
-    pages = _Pages(services)
+    pages = _Pages(services, access or Access(services.settings.owner_token))
     # Looking at a repository waits for the network and looking inside a model computes: neither may take all threads.
     plain, network, heavy = anyio.CapacityLimiter(8), anyio.CapacityLimiter(4), anyio.CapacityLimiter(1)
     models = "/earshot/models"
@@ -108,10 +109,10 @@ class _Inside:
 class _Pages:
     """The answers. Every method runs in a thread and may block."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, access: Access) -> None:
         self._services = services
         self._fetches = Fetches(services.hub.load)
-        self._access = Access(services.settings.owner_token)
+        self._access = access
         self._lock = threading.Lock()
         self._insides: OrderedDict[str, _Inside] = OrderedDict()
         self._timed: dict[str, str] = {}  # model -> its last job
@@ -206,7 +207,7 @@ class _Pages:
 
     def _require_repository(self, name: str) -> None:
         """A visitor names repositories, never folders of this machine."""
-        if name in self._services.bundled() or name.count("/") < 1 or Path(name).exists() or name[:1] in "./~":
+        if name in self._services.bundled() or name[:1] in "./~" or not _is_repository(name):
             raise UnknownModel(
                 f"Look for {name or 'nothing'} on the Hub",
                 "it is not of the form owner/name or owner/name@revision",
@@ -311,6 +312,14 @@ class _Pages:
             self._access.require(request)
         except (SignedOut, Wrong, TooManyGuesses) as error:
             raise Refused(asked, error.found, error.advice) from error
+
+
+def _is_repository(name: str) -> bool:
+    """Whether a name has the form of a repository, and is no folder of this machine."""
+    try:
+        return resolve(name).kind == "hub"
+    except UnknownModel:
+        return False
 
 
 def _look_inside(separator: Separator) -> _Inside:

@@ -26,8 +26,9 @@ from separation.engine.jobs import Job, Request
 from separation.errors import DiskFull, RatingConflict, RatingError, SeparationError, UnknownJob, UnknownTrial
 from separation.ratings import Event, Rating, Trial, clip_id, rating_of
 from separation.ratings.clips import MAX_SECONDS
+from separation.ratings.marks import Records
 from separation.ratings.records import Answer, Comment, Consent, Heard, Mark
-from separation.ratings.store import Status
+from separation.ratings.store import Status, trial_id
 from separation.signals import Signal
 from separation.ui.examples import Example, read_examples
 from separation.ui.frame import Services
@@ -41,6 +42,7 @@ TRIALS_OF_A_JOB = 500
 """Browsers that may rate one separation: far more than share a link, far fewer than fill a disk."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+_EXPORT = re.compile(r"[A-Za-z0-9_-]{22}\.(jsonl|zip)")
 _LISTENER = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class Trials:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._jobs, self._ratings, self._clips = services.store, services.ratings, services.clips
+        self._records = Records(services.settings.marked)
         self._lock = threading.Lock()  # one at a time makes trials, and keeps or deletes clips
 
     def serve(self, job_id: str, asked: Asked) -> tuple[Standing, str]:
@@ -153,13 +156,16 @@ class Trials:
         return statuses
 
     def withdraw(self, token: str) -> int:
-        """Delete a trial, its events, and its audio. Returns how many events there were.
+        """Delete a trial, its events, its audio, and what was made of them. Returns how many events there were.
 
         Raises:
             UnknownTrial: there is none, or it was withdrawn before.
         """
         with self._lock:
-            return self._ratings.withdraw(_possible(token), delete=self._clips.delete).events
+            gone = self._ratings.withdraw(_possible(token), delete=self._clips.delete)
+        self._records.delete(trial_id(token))
+        drop_exports(self._services.settings.exports)
+        return gone.events
 
     # Making a trial
 
@@ -276,6 +282,13 @@ class Trials:
 def stems_of(tracks: Iterable[str]) -> list[str]:
     """The tracks that are rated: all but the mixture, the residual and the references."""
     return [name for name in tracks if name not in ("mixture", "residual") and not name.startswith("reference-")]
+
+
+def drop_exports(folder: Path) -> None:
+    """Delete the exports that wait to be fetched: what was just withdrawn may be in them. One that is being written stays."""
+    for path in folder.glob("*"):
+        if _EXPORT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def subject_of(job: Job) -> str:

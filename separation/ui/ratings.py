@@ -14,6 +14,7 @@ a file, and what listeners wrote is sent as JSON only.
                                                    start count
     GET    earshot/owner/trials/ID                 one, with its history
     GET    earshot/owner/jobs/ID                   what was kept of it, as `<earshot-player>` wants a job; its sound below
+    DELETE earshot/owner/trials/ID                 delete one trial
     DELETE earshot/owner/listeners/ID              forget a listener
     GET    earshot/owner/standings?blind=          models, intervals, agreement
     GET    earshot/owner/marks?blind=              marks against metrics · POST: look for more to measure
@@ -52,15 +53,16 @@ from separation.errors import SeparationError, UnknownTrial
 from separation.ratings import ClipStore, Trial
 from separation.ratings.browse import Filter, Line, clip_start, overview, text_of
 from separation.ratings.export import FORMATS, export
-from separation.ratings.marks import EXPECTED, TITLES, compare
+from separation.ratings.marks import EXPECTED, MEANINGS, TITLES, compare
 from separation.ratings.records import LABELS, SCALES
 from separation.ratings.standings import standings
-from separation.ratings.store import Stored
+from separation.ratings.store import Stored, Withdrawn
 from separation.signals import Signal
 from separation.ui.answers import COMMON, PRIVATE, BadQuery, Endpoint, NotHere, require_same_site, threaded, with_body
 from separation.ui.frame import Services, header_html
 from separation.ui.marked import MarkedSeconds
 from separation.ui.owner_access import Access, Locked, SignedOut, TooManyGuesses, Wrong
+from separation.ui.rating_trials import drop_exports
 from separation.ui.routes import LEGEND, _deleted, _Sounds, _Stage
 from separation.ui.theme import STYLE
 
@@ -125,7 +127,8 @@ def owner_routes(services: Services, marked: MarkedSeconds, access: Access | Non
         Route(f"{owner}/session", open_to_all(pages.sign_out), methods=["DELETE"]),
         Route(f"{owner}/overview", guarded(pages.overview)),
         Route(f"{owner}/trials", guarded(pages.trials)),
-        Route(f"{owner}/trials/{{trial}}", guarded(pages.trial)),
+        Route(f"{owner}/trials/{{trial}}", guarded(pages.trial), methods=["GET"]),
+        Route(f"{owner}/trials/{{trial}}", guarded(pages.delete), methods=["DELETE"]),
         Route(f"{owner}/listeners/{{listener}}", guarded(pages.forget), methods=["DELETE"]),
         Route(f"{owner}/standings", guarded(pages.standings, heavy)),
         Route(f"{owner}/marks", guarded(pages.marks, heavy), methods=["GET"]),
@@ -261,8 +264,23 @@ class _Pages:
         gone = self._store.forget(listener, delete=self._clips.delete)
         if not gone.trials:
             raise _unknown_listener()
+        return self._gone(gone)
+
+    def delete(self, request: Request) -> Response:
+        """Delete one trial: as if its listener had withdrawn it."""
+        trial = request.path_params["trial"]
+        if not _TRIAL.fullmatch(trial):
+            raise _unknown()
+        try:
+            gone = self._store.remove(trial, delete=self._clips.delete)
+        except UnknownTrial:
+            raise _unknown() from None
+        return self._gone(gone)
+
+    def _gone(self, gone: Withdrawn) -> Response:
+        """What was made of ratings goes with them."""
         self._marked.sweep()
-        shutil.rmtree(self._settings.exports, ignore_errors=True)  # they may hold what was forgotten
+        drop_exports(self._settings.exports)
         return JSONResponse({"trials": gone.trials, "events": gone.events, "clips": len(gone.clips)}, headers=PRIVATE)
 
     # What it means
@@ -287,7 +305,9 @@ class _Pages:
             "blind": only_blind,
             "coverage": self._marked.coverage().to_json(),
             "found": [one.to_json() for one in found],
-            "metrics": {name: {"title": title, "unit": unit} for name, (title, unit) in TITLES.items()},
+            "metrics": {
+                name: {"title": title, "unit": unit, "about": MEANINGS[name]} for name, (title, unit) in TITLES.items()
+            },
             "expected": dict(EXPECTED),
         }
         return JSONResponse(body, headers=PRIVATE)
@@ -315,7 +335,9 @@ class _Pages:
             with TemporaryDirectory(dir=folder) as scratch:
                 written = Path(scratch) / "ratings"
                 done = export(self._store, written, format, clips=self._clips, only_consented=only_consented)
-                _pack(written, path)
+                packed = Path(scratch) / path.name
+                _pack(written, packed)
+                packed.replace(path)  # whole from the moment it is there
         body = {"file": file, "rows": done.rows, "missing": len(done.missing), "bytes": path.stat().st_size}
         return JSONResponse(body, headers=PRIVATE)
 
@@ -421,7 +443,10 @@ class _KeptSounds(_Sounds):
     def _trial(self, trial: str) -> Trial:
         if not _TRIAL.fullmatch(trial):
             raise _unknown()
-        return self._store.get(trial)
+        try:
+            return self._store.get(trial)
+        except UnknownTrial:
+            raise _unknown() from None
 
     def _read(self, clip: str) -> tuple[Signal, Peaks]:
         signal = self._clips.get(clip)

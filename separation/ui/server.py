@@ -31,6 +31,7 @@ from separation.ui.measuring import Measuring
 from separation.ui.model_routes import model_routes
 from separation.ui.models import STYLE as MODELS_STYLE
 from separation.ui.models import ModelsPage
+from separation.ui.owner_access import Access
 from separation.ui.rating_routes import rating_routes
 from separation.ui.ratings import owner_routes
 from separation.ui.reference_routes import reference_routes
@@ -139,14 +140,15 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
 
 def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds) -> list[Route]:
     """What is served beside Gradio's pages."""
+    access = Access(services.settings.owner_token)
     return [
         *routes(services.store),
         *view_routes(services),
         *reference_routes(services),
         *evaluation_routes(measuring),
         *rating_routes(services),
-        *owner_routes(services, marked),
-        *model_routes(services),
+        *owner_routes(services, marked, access),
+        *model_routes(services, access),
     ]
 
 

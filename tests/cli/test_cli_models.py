@@ -1,6 +1,7 @@
 """`earshot models`: a card, what was fetched, and removing it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,23 @@ def test_a_card_says_what_the_page_says(folder: Path) -> None:
     card = json.loads(invoke(folder, "--json").stdout)
     assert card["licence"] == "MIT" and card["scores"][0]["interval"] == [6.5, 7.5]
     assert "Vocals and accompaniment" in invoke("vocals").stdout
+
+
+def test_a_folder_shows_how_it_learnt(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "trained"
+    shutil.copytree(folder, copy)
+    assert "How it learnt" not in invoke(copy).stdout and json.loads(invoke(copy, "--json").stdout)["learning"] is None
+    curve = {"name": "SI-SDR gain", "unit": "dB", "steps": [10, 20, 30, 40], "values": [1.0, None, 4.5, 8.0]}
+    loss = {"name": "loss", "unit": "", "steps": [10, 20], "values": [2.0, 1.0]}
+    curves = {"format": "earshot-training/1", "loss": loss, "validation": curve, "step": 30}
+    (copy / "training.json").write_text(json.dumps(curves))
+    shown = invoke(copy).stdout
+    assert "SI-SDR gain on examples that it was not trained on, steps 10 to 40" in shown
+    assert "▁ ▅█  from 1.0 to 8.0 dB, 4.5 dB with these weights (step 30)" in shown
+    assert json.loads(invoke(copy, "--json").stdout)["learning"]["validation"]["values"] == [1.0, None, 4.5, 8.0]
+    (copy / "training.json").write_text("{}")
+    broken = invoke(copy)
+    assert broken.exit_code == 0 and "Cite: Nobody" in broken.stdout and "training.json" in broken.stderr
 
 
 def test_a_repository_is_looked_at_and_not_fetched(fake: FakeHub) -> None:

@@ -66,14 +66,15 @@ def test_recordings_and_separations_are_put_up_for_rating_and_taken_down(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "load", lambda name, **_: Splitter(0.25, 0.75))
-    (tmp_path / "songs").mkdir()
-    for name in ("one.wav", "two.wav"):
+    (tmp_path / "songs" / "two").mkdir(parents=True)
+    for name in ("[b]one.wav", "two/mixture.wav"):
         sf.write(tmp_path / "songs" / name, 0.1 * np.random.default_rng(1).standard_normal(8000), 8000)
     done = invoke("want", tmp_path / "songs", "--device", "cpu")
     assert done.exit_code == 0, done.output
     rows = json.loads(invoke("wanted", "--json").stdout)
-    assert sorted(row.pop("name") for row in rows) == ["one.wav", "two.wav"]
+    assert sorted(row.pop("name") for row in rows) == ["[b]one.wav", "two"], "a mixture is called as its folder"
     assert all(row["model"] == "vocals" and row["raters"] == 0 for row in rows)
+    assert "[b]one.wav" in invoke("wanted").stdout
     jobs = JobStore(data / "jobs")
     job = jobs.get(rows[0]["job"])
     assert set(job.tracks("full")) == {"mixture", "source0", "source1", "residual"} and job.expires is None
@@ -86,6 +87,7 @@ def test_recordings_and_separations_are_put_up_for_rating_and_taken_down(
     assert [other.id for other in jobs.wanted()] == [rows[1]["job"]]
     assert invoke("want", job.id).exit_code == 0 and len(jobs.wanted()) == 2
     assert invoke("enough", "all").exit_code == 0 and jobs.wanted() == [] and job.expires is not None
+    assert invoke("wanted").stdout == "" and "No ratings are asked for" in invoke("wanted").stderr
 
 
 def test_what_cannot_be_put_up_for_rating_says_why_and_the_rest_goes_on(data: Path, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_json(settings: Settings) -> None:
 
 def test_for_people(settings: Settings) -> None:
     shown = invoke().stdout
+    assert "--all counts the rest" in shown and "--all" not in invoke("--all").stdout
     assert "[b]vocals" in shown and "4.50" in shown and "5 of 7 marked trials measured" in shown
     assert "bleed: SIR is 5.8 dB lower inside" in shown
 
@@ -72,3 +73,4 @@ def test_for_people(settings: Settings) -> None:
 def test_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARSHOT_DATA", str(tmp_path))
     assert "No answer was given blind yet" in invoke().stdout and told()["standings"] == {}
+    assert invoke("--all").stdout.strip() == "No answers yet."

@@ -8,7 +8,7 @@ import pytest
 
 from separation.ratings import Said, Trial
 from separation.ratings.browse import Line
-from separation.ratings.marks import EXPECTED, FEWEST, TITLES, Found, Records, compare
+from separation.ratings.marks import EXPECTED, FEWEST, MEANINGS, TITLES, Found, Records, compare
 from separation.ratings.records import LABELS, Mark
 
 SIR = "bss_eval_v4.SIR"
@@ -129,6 +129,20 @@ def test_verdicts_in_words() -> None:
 
 def test_every_kind_of_mark_is_known() -> None:
     assert set(EXPECTED) | {"other"} == set(LABELS) and set(EXPECTED.values()) <= set(TITLES)
+    assert set(MEANINGS) == set(TITLES)
+
+
+def test_no_difference_is_neither_lower_nor_higher() -> None:
+    assert Found("bleed", SIR, -0.04, None, None, 1, 1, True).verdict.startswith(
+        "bleed: SIR is the same inside, 1 mark"
+    )
+
+
+@pytest.mark.parametrize(("high", "sure"), [(-0.06, True), (-0.04, False), (0.04, False)])
+def test_an_interval_that_is_written_as_ending_at_zero_is_not_sure(high: float, sure: bool) -> None:
+    found = Found("bleed", SIR, -2.0, -4.0, high, 9, 6, True)
+    assert found.sure is sure and found.to_json()["sure"] is sure
+    assert ("told from none" not in found.verdict) is sure
 
 
 # -- what is kept

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from separation.ratings import Store
-from separation.ratings.summary import interval_alpha, summarise
-from separation.statistics import cluster_bootstrap
+from separation.ratings.summary import summarise
+from separation.statistics import cluster_bootstrap, ordinal_alpha
 from tests.ratings.made_ratings import event
 
 
@@ -49,20 +49,6 @@ def test_counts_means_and_agreement(store: Store) -> None:
     assert (line.low, line.high) == pytest.approx((expected.low, expected.high))
     assert found.models["other"]["overall"].low is None, "one listener has no interval"
     (agreement,) = found.agreement.values()
+    assert agreement.alpha == ordinal_alpha([[2, 3], [5]]).alpha
     assert (agreement.clips, agreement.pairs, agreement.difference, agreement.within_one) == (1, 1, 1.0, 1.0)
     assert found.to_json()["scales"]["overall"]["answers"] == 4
-
-
-def test_alpha_of_the_published_example() -> None:
-    """Krippendorff's three coders of fifteen units: 0.811 for interval data."""
-    coders = ["*****34121133*3", "1*213343*******", "**21344*21133*4"]
-    units = [[float(value) for value in unit if value != "*"] for unit in zip(*coders, strict=True)]
-    assert interval_alpha(units) == pytest.approx(0.811, abs=5e-4)
-
-
-def test_alpha_where_there_is_none() -> None:
-    assert interval_alpha([]) is None
-    assert interval_alpha([[1.0], [2.0]]) is None
-    assert interval_alpha([[3.0, 3.0], [3.0, 3.0]]) is None
-    disagreeing = interval_alpha([[1.0, 5.0], [5.0, 1.0]])
-    assert disagreeing is not None and disagreeing < 0

@@ -62,8 +62,10 @@ def make_job(store: JobStore, scratch: Path, name: str = "song.wav") -> Job:
 
 
 def done_job(store: JobStore, scratch: Path, seconds: float = 6, **more: Any) -> Job:
-    """A finished job with all its tracks."""
-    job = make_job(store, scratch)
+    """A finished job with all its tracks; put there when it is finished, because workers may run what waits in the store."""
+    elsewhere = JobStore(scratch / "elsewhere", keep_hours=store.keep_hours, clock=store.clock)
+    job = make_job(elsewhere, scratch)
     write_stage(job, "full", recording(seconds), **more)
     job.write_state(status="done", stage="write", fraction=1.0, device="cpu", precision="float32")
-    return job
+    job.folder.rename(store.folder / job.id)
+    return store.get(job.id)

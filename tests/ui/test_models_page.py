@@ -158,10 +158,23 @@ def test_a_look_at_what_is_refused_says_why(client: TestClient, fake: FakeHub, f
 def test_names_that_are_no_repositories_never_reach_the_disk_or_the_network(
     client: TestClient, fake: FakeHub, tmp_path: Path
 ) -> None:
-    for name in (str(tmp_path), "../models", "~/x", "/etc", "./a/b", "tests/ui", "vocals", ""):
+    for name in (
+        str(tmp_path),
+        "../models",
+        "~/x",
+        "/etc",
+        "./a/b",
+        "tests/ui",
+        "vocals",
+        "",
+        "a/<b>",
+        "a/b/c",
+        "a\0/b",
+        "a/b@../c",
+    ):
         for answer in (get(client, "/look", name=name).json()["failed"],
                        client.post("/earshot/models/fetch", params={"name": name}).json()):  # fmt: skip
-            assert "owner/name" in answer["found"], name
+            assert "owner/name" in answer["found"] and "the Hugging Face Hub" in answer["advice"], name
     assert get(client, "/look", name="owner/" + "x" * 400).status_code == 400
     assert fake.requests == []
 

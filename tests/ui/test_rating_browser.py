@@ -20,6 +20,8 @@ AWAY = re.compile(
     r"^Failed to load resource: net::ERR_(INTERNET_DISCONNECTED|CONNECTION_REFUSED|NETWORK_CHANGED|EMPTY_RESPONSE)"
 )
 GONE = re.compile(r"^Failed to load resource: the server responded with a status of 404")
+# What Gradio says when its page is left while it still connects.
+LEFT = re.compile(r"AbortError: signal is aborted|.*errored out", re.DOTALL)
 HOLD = "element => element.select([1.5, 2.5])"
 
 
@@ -37,10 +39,11 @@ def address(given: Services) -> Iterator[str]:
 @pytest.fixture
 def visitor(browser: Any) -> Iterator[Callable[..., Any]]:
     """A new browser profile; at the end its console must be empty, but for what the test has caused."""
-    contexts, said, allowed = [], [], []
+    contexts, said, allowed = [], [], [LEFT]
 
     def visit(*, width: int = 1440, allow: re.Pattern[str] | None = None) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900})
+        # No smooth scrolling: a click must not find its star on the move.
+        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce")
         context.set_default_timeout(20_000)
         contexts.append(context)
         allowed.extend([] if allow is None else [allow])

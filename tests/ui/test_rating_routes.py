@@ -19,6 +19,8 @@ from separation.engine.workers import Workers
 from separation.errors import DiskFull, JobError, RatingsBusy
 from separation.ratings import store
 from separation.ratings.export import export
+from separation.ratings.marks import Records
+from separation.ratings.store import trial_id
 from separation.ratings.summary import summarise
 from separation.settings import Settings
 from separation.ui import rating_trials
@@ -389,7 +391,12 @@ def test_withdrawal_removes_all_and_leaves_a_tombstone(
     client: TestClient, given: Services, job: Job, token: str
 ) -> None:
     send(client, token, star(1, 4), consent(2, True))
+    records, exports = Records(given.settings.marked), given.settings.exports
+    records.put(trial_id(token), {"source": "stage", "start": 0.0, "hop": 1.0, "series": []})
+    exports.mkdir(parents=True)
+    (exports / f"{'e' * 22}.zip").touch()
     assert client.delete(f"/earshot/trials/{token}").json() == {"withdrawn": 2}
+    assert records.get(trial_id(token)) is None and list(exports.iterdir()) == []
     assert clips(given) == [] and given.ratings.count() == {"trials": 0, "events": 0, "listeners": 0, "withdrawn": 1}
     for response in (
         client.get(f"/earshot/trials/{token}"),

@@ -20,11 +20,14 @@ from separation.engine.workers import Workers
 from separation.ratings import ClipFolder, Store, clip_id, parse_event
 from separation.ratings.browse import Catalogue
 from separation.ratings.export import import_jsonl
+from separation.ratings.marks import Records
 from separation.settings import Settings
 from separation.ui.frame import Services
 from separation.ui.marked import MarkedSeconds
+from separation.ui.measuring import Measuring
 from separation.ui.owner_access import COOKIE, GUESSES_A_MINUTE
 from separation.ui.ratings import MAX_BODY, STATIC, owner_routes
+from separation.ui.server import own_routes
 
 TOKEN = "the-token-of-the-owner"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,7 +35,8 @@ OWNER = "/earshot/owner"
 ID = "ab" * 16
 
 ROUTES = [
-    ("GET", "overview"), ("GET", "trials"), ("GET", f"trials/{ID}"), ("DELETE", "listeners/somebody"), ("GET", "standings"),
+    ("GET", "overview"), ("GET", "trials"), ("GET", f"trials/{ID}"), ("DELETE", f"trials/{ID}"),
+    ("DELETE", "listeners/somebody"), ("GET", "standings"),
     ("GET", "marks"), ("POST", "marks"), ("POST", "exports"), ("GET", "exports/abcdefghijklmnopqrstuv"), ("GET", f"jobs/{ID}"),
     ("GET", f"jobs/{ID}/full/vocals.pcm"), ("GET", f"jobs/{ID}/full/vocals.peaks"), ("GET", f"jobs/{ID}/full/vocals.levels"),
 ]  # fmt: skip
@@ -136,6 +140,15 @@ def test_another_site_changes_nothing(calm: House, method: str, path: str) -> No
     ):
         refused = calm.owner.request(method, f"{OWNER}/{path}", headers=headers)
         assert is_error(refused, 403) and "another site" in refused.json()["found"]
+
+
+def test_wrong_tokens_are_counted_together_on_both_pages(calm: House) -> None:
+    client = TestClient(Starlette(routes=own_routes(calm.services, Measuring(calm.services), calm.marked)))
+    wrong = {"Authorization": "Bearer a-guess"}
+    for _ in range(GUESSES_A_MINUTE):
+        assert client.get(f"{OWNER}/overview", headers=wrong).status_code == 403
+    refused = client.delete(f"{OWNER}/models?name=owner/tiny", headers=BEARER)
+    assert is_error(refused, 403) and "wrong tokens" in refused.json()["found"]
 
 
 def test_another_site_signs_nobody_in_or_out(calm: House) -> None:
@@ -332,12 +345,12 @@ def test_a_listener_is_forgotten_with_everything(house: House) -> None:
     trial = house.listen()
     clips = set(house.services.ratings.get(trial).clips.values())
     listener = house.get(f"trials/{trial}")["listener"]
-    house.services.settings.exports.mkdir(parents=True)
-    (house.services.settings.exports / "old.zip").touch()
+    waiting = house.owner.post(f"{OWNER}/exports", json={"format": "jsonl"}).json()["file"]
     gone = house.owner.delete(f"{OWNER}/listeners/{listener}").json()
     assert gone["trials"] == 1 and gone["events"] == 2
     assert house.owner.get(f"{OWNER}/trials/{trial}").status_code == 404
-    assert house.get("overview")["withdrawn"] == 1 and not house.services.settings.exports.exists()
+    assert house.get("overview")["withdrawn"] == 1
+    assert is_error(house.owner.get(f"{OWNER}/exports/{waiting}"), 404), "it holds what was forgotten"
     others = {
         clip
         for other in house.services.ratings.trials()
@@ -346,6 +359,29 @@ def test_a_listener_is_forgotten_with_everything(house: House) -> None:
     }
     assert all((clip in house.services.clips) == (clip in others) for clip in clips)
     assert is_error(house.owner.delete(f"{OWNER}/listeners/{listener}"), 404)
+
+
+def test_one_trial_is_deleted_and_no_other(house: House) -> None:
+    gone, stays = house.listen(), house.listen()
+    clips = set(house.services.ratings.get(gone).clips.values())
+    records = Records(house.services.settings.marked)
+    for trial in (gone, stays):
+        records.put(trial, {"source": "stage", "start": 0.0, "hop": 1.0, "series": []})
+    waiting = house.owner.post(f"{OWNER}/exports", json={"format": "csv"}).json()["file"]
+    answer = house.owner.delete(f"{OWNER}/trials/{gone}").json()
+    assert (answer["trials"], answer["events"], answer["clips"]) == (1, 2, 0), "another one lets the same audio be kept"
+    assert all(clip in house.services.clips for clip in clips)
+    assert house.owner.get(f"{OWNER}/trials/{gone}").status_code == 404 and house.get(f"trials/{stays}")["audio"]
+    assert records.get(gone) is None and records.get(stays) is not None
+    assert is_error(house.owner.get(f"{OWNER}/exports/{waiting}"), 404)
+    assert house.get("overview")["withdrawn"] == 1
+    assert is_error(house.owner.delete(f"{OWNER}/trials/{gone}"), 404)
+
+
+@pytest.mark.parametrize("trial", [ID, "..", "%25", "a" * 31, "A" * 32, "a" * 5000])
+def test_trials_that_are_not_here_are_not_deleted(calm: House, trial: str) -> None:
+    refused = calm.owner.delete(f"{OWNER}/trials/{trial}")
+    assert refused.status_code in (404, 405) and calm.get("overview")["trials"] == 40
 
 
 @pytest.mark.parametrize("listener", ["nobody-of-that-id", "%25", "..", "a b", "x" * 65])

@@ -7,6 +7,12 @@ import { Look } from "./look.js";
 const WATCH = 400; // ms between two looks at a job
 const MISSES = 10; // looks at a job that may fail in a row
 
+const MEANINGS = {
+  "SI-SDRi": "How much nearer to the true sources the stems are than the mixture was. 0 is no nearer; more is better.",
+  "GNSDR (BSS-eval v3)": "How much better the stems are than the mixture, by an older measure that papers on singing use: it forgives what a filter could mend. More is better.",
+  "attenuation where nobody sings": "How much quieter than the mixture the vocals are where nobody sings. More is better.",
+}; // what families of scores say, for people who have never met them
+
 class EarshotModels extends HTMLElement {
   async connectedCallback() {
     if (this.list) return;
@@ -301,7 +307,7 @@ function scores(all) {
   }
   const groups = [...families.values()].map(({ family, unit, rows }) => {
     const axis = axisOf(rows.flatMap(({ value, interval }) => [value, ...(interval ?? [])]));
-    return make("div.card-family", {}, make("h5", {}, family, unit && make("small", {}, ` in ${unit}`)), rows.map((row) => scoreRow(row, axis)), scale(axis));
+    return make("div.card-family", {}, make("h5", {}, family, unit && make("small", {}, ` in ${unit}`)), MEANINGS[family] && make("p.card-meaning", {}, MEANINGS[family]), rows.map((row) => scoreRow(row, axis)), scale(axis));
   });
   const how = new Map(all.map(({ data, note }) => [[data, note].filter(Boolean).join("; "), true]));
   const commands = [...new Set(all.map(({ command }) => command).filter(Boolean))];

@@ -19,7 +19,7 @@ function fill(view, blind, answer) {
         h("label", { class: "switch" }, h("input", { type: "checkbox", checked: blind, onchange: (event) => (location.hash = `marks?blind=${Number(event.target.checked)}`) }), "Only blind marks")),
       h("p", { class: "quiet" }, "For each mark, the seconds inside it against all other seconds of the same stem of the same recording: the mean inside minus the mean outside, averaged over marks, with a 95 % interval over recordings. Seconds in which the stem is hardly heard are left out."),
       h("details", { class: "about" }, h("summary", {}, "An example"),
-        h("p", {}, "Somebody marks “bleed” on the vocals from 0:12 to 0:14. SIR, which says how much of the other sources is left, is 3 dB in these two seconds and 9 dB on average elsewhere: that mark counts −6 dB. If most such marks are well below 0, ears and SIR mean the same.")),
+        h("p", {}, "Somebody marks “bleed” on the vocals from 0:12 to 0:14. SIR, which says how little of the other sources is left, is 3 dB in these two seconds and 9 dB on average elsewhere: that mark counts −6 dB. If most such marks are well below 0, ears and SIR mean the same.")),
       measuring(coverage, total, view, blind)),
     found.length ? results(verdicts, found, metrics, expected) : nothing(total),
   );
@@ -76,24 +76,24 @@ function results(verdicts, found, metrics, expected) {
   const cell = (label, metric) => found.find((one) => one.label === label && one.metric === metric);
   const without = Object.entries(expected).filter(([label, metric]) => labels.includes(label) && !cell(label, metric));
   return h("section", { class: "card" },
-    verdicts.length > 0 && [h("h2", {}, "In words"), h("ul", { class: "verdicts" }, verdicts.map((one) => h("li", { "data-sure": String(surely(one)) }, `${one.verdict}.`)))],
+    verdicts.length > 0 && [h("h2", {}, "In words"), h("ul", { class: "verdicts" }, verdicts.map((one) => h("li", { "data-sure": String(one.sure) }, `${one.verdict}.`)))],
     without.length > 0 && h("p", { class: "quiet" }, `Without references there is no ${[...new Set(without.map(([, metric]) => metrics[metric].title))].join(", ")}: nothing can be said there of ${without.map(([label]) => label).join(", ")}.`),
     h("h2", {}, "Every kind of mark, every metric"),
     h("p", { class: "quiet" }, `Inside minus outside. Framed: what one would expect to be lower inside. ${many(found.length, "comparison")}: of twenty intervals one misses zero by chance.`),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Marks against metrics" },
       h("table", { class: "joined" },
-        h("thead", {}, h("tr", {}, h("th", {}), used.map((name) => h("th", { scope: "col" }, metrics[name].title, metrics[name].unit && h("small", {}, metrics[name].unit))))),
-        h("tbody", {}, labels.map((label) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#trials?label=${encodeURIComponent(label)}` }, label)), used.map((name) => figure(cell(label, name), metrics[name]))))))));
+        h("thead", {}, h("tr", {}, h("th", {}), used.map((name) => h("th", { scope: "col", title: metrics[name].about }, metrics[name].title, metrics[name].unit && h("small", {}, metrics[name].unit))))),
+        h("tbody", {}, labels.map((label) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `#trials?label=${encodeURIComponent(label)}` }, label)), used.map((name) => figure(cell(label, name), metrics[name]))))))),
+    h("details", { class: "about" }, h("summary", {}, "What these numbers mean"),
+      h("dl", { class: "meanings" }, used.map((name) => h("div", {}, h("dt", {}, metrics[name].title), h("dd", {}, metrics[name].about))))));
 }
-
-const surely = ({ low, high }) => low !== null && (low > 0 || high < 0);
 
 function figure(one, { unit }) {
   if (!one) return h("td", { class: "quiet" }, "–");
   const digits = unit ? 1 : 2;
   const sign = one.difference >= 0.5 / 10 ** digits ? "+" : "";
   return h("td", { "data-expected": one.expected && "yes", title: `${one.verdict}.` },
-    h("strong", { "data-sure": String(surely(one)) }, `${sign}${number(one.difference, digits)}`),
+    h("strong", { "data-sure": String(one.sure) }, `${sign}${number(one.difference, digits)}`),
     h("small", {}, interval(one.low, one.high, digits) || "no interval"),
     h("small", {}, `${many(one.marks, "mark")}, ${number(one.recordings)} rec.`));
 }

@@ -97,7 +97,13 @@ entry.onsubmit = async (event) => {
 };
 
 leave.onclick = async () => {
-  await ask("session", { method: "DELETE" });
+  try {
+    await ask("session", { method: "DELETE" });
+  } catch (error) {
+    trouble.replaceChildren(...failure(error).childNodes);
+    trouble.hidden = false;
+    return;
+  }
   await enter();
 };
 

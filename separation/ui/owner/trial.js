@@ -1,6 +1,6 @@
 /** One trial: what was served, what was said of it, and its sound exactly as it was served, where it is kept. */
 
-import { BASE, SCALES, ask, failure, h, interval, lasting, many, number, seconds, when } from "./parts.js";
+import { BASE, SCALES, ask, failure, h, lasting, many, number, seconds, when } from "./parts.js";
 
 const SEVERITY = { 1: "slight", 2: "clear", 3: "strong" };
 
@@ -15,7 +15,7 @@ export async function trialView(view, query) {
     listening,
     h("div", { class: "pair" }, said(trial), marked(trial, listening)),
     past(trial),
-    listener(trial));
+    deletion(trial));
   listen(listening, trial);
 }
 
@@ -37,7 +37,7 @@ function served(trial) {
     given.revision && ["Revision", hashed(given.revision), given.revision],
     ["Edited", given.edit ? "yes, see all that was recorded" : "no"],
     ["Names", trial.hidden ? "hidden until rated" : "shown"],
-    ["Stage", given.stage],
+    ["Result", { full: "the whole separation", preview: "the preview" }[given.stage] ?? given.stage],
     Number.isFinite(duration) && ["Length", `${seconds(duration)}, from ${seconds(trial.start)} of the recording`],
     given.sample_rate && ["Sound", `${number(given.sample_rate / 1000, 1)} kHz, ${{ 1: "mono", 2: "stereo" }[given.channels] ?? many(given.channels, "channel")}`],
     given.gain !== undefined && ["Gain", given.gain === 1 ? "0 dB" : `${number(20 * Math.log10(given.gain), 1)} dB, common to all tracks`],
@@ -89,6 +89,7 @@ const region = (mark, trial) => ({
   end: trial.start + mark.end,
   title: `${mark.label}, ${SEVERITY[mark.severity]}`,
   strength: mark.severity,
+  ...(mark.band_hz ? { low_hz: mark.band_hz[0], high_hz: mark.band_hz[1] } : {}),
 });
 
 function said(trial) {
@@ -98,7 +99,7 @@ function said(trial) {
   const cell = (found) => h("td", {}, found ? [h("b", {}, found.value), h("small", {}, found.blind ? "blind" : "not blind")] : h("span", { class: "quiet" }, "–"));
   return h("section", { class: "card" }, h("h2", {}, "Answers"),
     stems.length
-      ? h("div", { class: "scroll" }, h("table", { class: "answers" },
+      ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Answers" }, h("table", { class: "answers" },
           h("thead", {}, h("tr", {}, h("th", {}), scales.map((scale) => h("th", { scope: "col" }, SCALES[scale])))),
           h("tbody", {}, stems.map((stem) => h("tr", {}, h("th", { scope: "row" }, stem), scales.map((scale) => cell(answer(stem, scale))))))))
       : h("p", { class: "quiet" }, "None."),
@@ -121,7 +122,7 @@ function marked(trial, listening) {
   return h("section", { class: "card" }, h("h2", {}, "Marks"),
     trial.marks.length
       ? h("ul", { class: "marks" }, trial.marks.map((mark) => h("li", {}, place(mark),
-          h("span", {}, h("strong", {}, mark.label), ` on ${mark.stem}, ${SEVERITY[mark.severity]}`, mark.band_hz && `, ${interval(...mark.band_hz, 0)} Hz`),
+          h("span", {}, h("strong", {}, mark.label), ` on ${mark.stem}, ${SEVERITY[mark.severity]}`, mark.band_hz && `, ${mark.band_hz.map((hz) => number(hz)).join(" – ")} Hz`),
           h("small", {}, mark.blind ? "blind" : "not blind"))))
       : h("p", { class: "quiet" }, "None."));
 }
@@ -145,26 +146,47 @@ function past(trial) {
       h("ol", { class: "history" }, trial.history.map((event) => h("li", {}, h("time", { title: `received ${when(1000 * event.received)}` }, when(event.made)), h("span", {}, tell(event)))))));
 }
 
-function listener(trial) {
-  const others = h("a", { href: `#trials?listener=${encodeURIComponent(trial.listener)}&empty=1` }, `${many(trial.of_listener, "trial")} of this listener`);
-  const dialog = h("dialog", { "aria-label": "Forget this listener" },
-    h("h2", {}, "Forget this listener?"),
-    h("p", {}, `${many(trial.of_listener, "trial")} with all answers, marks and comments, and the audio that nobody else let be kept, are deleted. This cannot be undone. Exports that were made before still have them.`),
-    h("form", { method: "dialog" }, h("button", { class: "button", value: "" }, "Keep"), h("button", { class: "button danger", value: "forget" }, "Forget")));
-  const note = h("p", { role: "status" });
-  dialog.onclose = async () => {
-    if (dialog.returnValue !== "forget") return;
-    note.closest(".view").querySelector("earshot-player")?.remove(); // its sound is about to go
-    try {
-      const gone = await ask(`listeners/${encodeURIComponent(trial.listener)}`, { method: "DELETE" });
-      note.closest(".view").replaceChildren(h("section", { class: "card", role: "status" }, h("h2", {}, "Forgotten"),
-        h("p", {}, `${many(gone.trials, "trial")}, ${many(gone.events, "event")} and ${many(gone.clips, "clip")} of audio were deleted.`), h("p", {}, h("a", { href: "#trials" }, "Back to the list"))));
-    } catch (error) {
-      note.replaceChildren(...failure(error).childNodes);
-    }
-  };
+/** Two ways to delete, each asks first. */
+function deletion(trial) {
+  const trials = many(trial.of_listener, "trial");
+  const others = h("a", { href: `#trials?listener=${encodeURIComponent(trial.listener)}&empty=1` }, `${trials} of this listener`);
+  const one = asking(trial, {
+    button: "Delete this trial…", title: "Delete this trial?", act: "Delete", path: `trials/${trial.id}`, done: "Deleted",
+    about: "This trial with its answers, marks and comments, and the audio that nobody else let be kept, is deleted, as if its listener had withdrawn it. This cannot be undone. Exports that were fetched before still have it.",
+  });
+  const all = asking(trial, {
+    button: "Forget this listener…", title: "Forget this listener?", act: "Forget", path: `listeners/${encodeURIComponent(trial.listener)}`, done: "Forgotten",
+    about: `${trials} with all answers, marks and comments, and the audio that nobody else let be kept, ${trial.of_listener === 1 ? "is" : "are"} deleted. This cannot be undone. Exports that were fetched before still have them.`,
+  });
   return h("section", { class: "card" }, h("h2", {}, "The listener"),
     h("p", {}, "A random id that a browser made: ", h("code", {}, trial.listener), ". ", others, "."),
-    h("div", { class: "line start" }, h("button", { type: "button", class: "button danger", onclick: () => dialog.showModal() }, "Forget this listener…"), h("span", { class: "quiet" }, "when they ask for it: everything of theirs is deleted")),
-    note, dialog);
+    h("div", { class: "line start" }, one, h("span", { class: "quiet" }, "a test, or nonsense: this trial alone is deleted")),
+    h("div", { class: "line start" }, all, h("span", { class: "quiet" }, "when they ask for it: everything of theirs is deleted")));
+}
+
+/** A button that asks, then deletes, and says what is gone. */
+function asking(trial, { button, title, about, act, path, done }) {
+  const note = h("p", { role: "alert" });
+  const go = h("button", { type: "submit", class: "button danger" }, act);
+  const dialog = h("dialog", { "aria-label": title },
+    h("h2", {}, title), h("p", {}, about), note,
+    h("form", { method: "dialog" }, h("button", { type: "button", class: "button", autofocus: true, onclick: () => dialog.close() }, "Keep"), go));
+  dialog.querySelector("form").onsubmit = async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    const view = dialog.closest(".view");
+    view.querySelector("earshot-player")?.remove(); // its sound is about to go
+    try {
+      const gone = await ask(path, { method: "DELETE" });
+      dialog.close();
+      const heading = h("h2", { tabindex: -1 }, done);
+      view.replaceChildren(h("section", { class: "card", role: "status" }, heading,
+        h("p", {}, `${many(gone.trials, "trial")}, ${many(gone.events, "event")} and ${many(gone.clips, "clip")} of audio ${gone.trials + gone.events + gone.clips === 1 ? "was" : "were"} deleted.`), h("p", {}, h("a", { href: "#trials" }, "Back to the list"))));
+      heading.focus();
+    } catch (error) {
+      note.replaceChildren(...failure(error).childNodes);
+      go.disabled = false;
+    }
+  };
+  return [h("button", { type: "button", class: "button danger", onclick: () => dialog.showModal() }, button), dialog];
 }

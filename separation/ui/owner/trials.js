@@ -7,7 +7,7 @@ const WAIT = 350; // ms after the last key, before it is searched for
 const DEFAULTS = { sort: "served", descending: "1", start: "0", low: "1", high: "5" };
 const COLUMNS = [
   ["served", "Served"], ["name", "Recording"], ["model", "Model"], ["overall", "Overall"], ["marks", "Marks"],
-  [null, "Comment"], [null, "Training"], ["heard", "Heard"],
+  [null, "Comments"], [null, "May train models"], ["heard", "Heard"],
 ]; // prettier-ignore
 
 export async function trialsView(view, query) {
@@ -134,7 +134,7 @@ function row(trial) {
     h("td", { class: "model" }, trial.model, trial.edited && h("span", { class: "tag" }, "edited"), (blind || trial.hidden) && h("small", {}, blind ? "blind" : "names hidden")),
     h("td", {}, overall.map(({ stem, value: points }) => h("span", { class: "point" }, h("b", {}, points), ` ${stem}`)), !overall.length && h("span", { class: "quiet" }, trial.answers.length ? "other scales" : "–")),
     h("td", {}, labels.length ? labels : h("span", { class: "quiet" }, "–")),
-    h("td", {}, trial.commented ? many(trial.commented, "comment") : h("span", { class: "quiet" }, "–")),
+    h("td", {}, trial.commented ? number(trial.commented) : h("span", { class: "quiet" }, "–")),
     h("td", {}, { true: "yes", false: "no" }[trial.consent] ?? h("span", { class: "quiet" }, "not answered")),
     h("td", { class: "when" }, lasting(trial.heard)),
   ];

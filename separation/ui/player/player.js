@@ -1449,7 +1449,10 @@ class EarshotPlayer extends HTMLElement {
     const { state, stages } = record;
     if (["failed", "cancelled"].includes(state.status)) return this.refuseTake(id, state);
     if (!stages.full) return this.emit("take", { id, state, ready: false });
-    if (this.#edited?.id === id) return;
+    if (this.#edited?.id === id) {
+      this.#edited.record = record; // it can be heard a moment before it is done
+      return this.emit("take", { id, state, ready: true });
+    }
     this.#edited = { id, base: `${this.urlOf(id)}/full`, stage: stages.full, record };
     if (this.#side === "B") this.transport.load(this.#edited.base, stages.full);
     else this.transport.stand(this.#edited.base, stages.full);

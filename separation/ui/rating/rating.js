@@ -1,7 +1,8 @@
 /**
  * <earshot-rating job="ID">: how the stems of a separation sound, in one line until it is opened. It belongs to the
  * <earshot-player> beside it (in the same parent): its selection, and a band drawn on a spectrogram, is what is marked; its
- * clock says what was heard. What this browser has rated before, and what there is to rate next: `mine.js`.
+ * clock says what was heard. What this browser has rated before, and what there is to rate next: `mine.js`. An edit that the
+ * player holds as take B is rated here, too: whoever offers that says `earshot-rate` (detail: the edit's id), cancelled if it is taken.
  *
  * Everything said becomes an event in `outbox.js` at once; what is shown is the rating as the server has it, and on top what
  * is still on its way. Nothing is sent before the element is opened. Views that other modules put on the page say that
@@ -44,6 +45,7 @@ const TEMPLATE = `
   <header class="line">
     <h2><button type="button" class="open" aria-expanded="false" aria-controls="body">${CHEVRON}<span>How does it sound?</span></button></h2>
     <p class="summary"></p>
+    <button type="button" class="button small back" hidden>Rate A, the original</button>
     <p class="state" role="status"></p>
   </header>
   <div class="body" id="body" hidden>
@@ -77,6 +79,8 @@ const TEMPLATE = `
     <p>Every answer, mark and comment is deleted from the server, and the audio that was kept with it. This cannot be undone.</p>
     <form method="dialog"><button class="button" value="">Keep it</button><button class="button danger" value="withdraw">Withdraw</button></form></dialog>
 </section>`;
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function clock(seconds) {
   const tenths = Math.round(seconds * 10);
@@ -167,7 +171,7 @@ class EarshotRating extends HTMLElement {
       ...Object.fromEntries(
         [
             ...["rating", "open", "summary", "state", "body", "stems", "hint", "form", "marks", "consent", "kept", "hide", "withdraw"],
-            ...["band", "next"],
+            ...["band", "next", "back"],
           ].map(
           (name) => [name, find(`.${name}`)],
         ),
@@ -181,6 +185,7 @@ class EarshotRating extends HTMLElement {
       find("style").remove();
     };
     this.controls = new Map();
+    this.take = null; // the id of the player's take, while that is rated
     this.reset();
     this.wire();
   }
@@ -195,7 +200,9 @@ class EarshotRating extends HTMLElement {
     player.addEventListener("earshot-band", () => this.showMarking(), { signal });
     wanted.addEventListener("change", () => this.showNext(), { signal });
     player.addEventListener("earshot-region", ({ detail }) => this.point(detail), { signal });
+    player.addEventListener("earshot-take", () => this.look(), { signal });
     document.addEventListener("earshot-saw", ({ detail }) => (this.saw[detail] = true), { signal });
+    document.addEventListener("earshot-rate", (event) => this.rateTake(event), { signal });
     desk.addEventListener("change", ({ detail }) => this.changed(detail), { signal });
     desk.addEventListener("refused", ({ detail }) => this.complain(detail), { signal });
     desk.addEventListener("kept", ({ detail }) => this.showKept(detail), { signal });
@@ -218,15 +225,43 @@ class EarshotRating extends HTMLElement {
   attributeChangedCallback(_, before, after) {
     if (before === after) return;
     if (before) this.sayHeard();
+    this.take = null;
     this.begin();
+  }
+
+  /** Rate the player's take, because somebody asks for it; not while there is none. */
+  rateTake(event) {
+    if (!this.player.resultOf?.(event.detail)) return;
+    event.preventDefault();
+    this.turn(event.detail);
+    this.player.side = "B";
+    if (this.ui.body.hidden) this.expand(true);
+    this.scrollIntoView({ block: "nearest" });
+    this.ui.open.focus({ preventScroll: true });
+  }
+
+  /** From now on this edit is rated, or with null the separation itself. What was seen of the one was seen of the other. */
+  turn(edit) {
+    if (edit === this.take) return;
+    const { saw } = this;
+    this.sayHeard();
+    this.take = edit;
+    this.begin();
+    this.saw = saw;
   }
 
   get player() {
     return this.parentElement?.querySelector("earshot-player");
   }
 
+  /** What is rated: the separation of the page, or an edit of it. */
   get job() {
-    return this.getAttribute("job") ?? "";
+    return this.take ?? this.getAttribute("job") ?? "";
+  }
+
+  /** Whether names are hidden until all is rated. Not beside an edit: who has made it knows what it is. */
+  get hides() {
+    return !this.player?.take && Boolean(read(HIDE, false));
   }
 
   reset() {
@@ -252,24 +287,26 @@ class EarshotRating extends HTMLElement {
   /** Look at the player: when the separation is complete it can be rated. */
   look() {
     const { player } = this;
-    if (!player?.stage || player.getAttribute("job") !== this.job || !player.watch?.job) return this.showWaiting();
-    const { state, name, expires } = player.watch.job;
-    const complete = !["waiting", "running"].includes(state.status) && (player.loaded === "full" || state.status !== "done");
+    if (this.take && this.take !== player?.take) return this.turn(null); // another edit has taken its place
+    const result = player?.resultOf?.(this.job);
+    if (!result) return this.showWaiting();
+    const { state, name, expires } = result.record;
+    const complete = !["waiting", "running"].includes(state.status) && (result.name === "full" || state.status !== "done");
     if (!complete) return this.showWaiting();
     this.note();
-    if (this.subject?.stage === player.loaded) return this.show();
+    if (this.subject?.stage === result.name) return this.show();
     this.ui.open.disabled = false;
-    const mine = desk.mine.find((each) => each.job === this.job && each.stage === player.loaded);
-    const waiting = desk.pending.find((each) => each.job === this.job && each.stage === player.loaded);
-    const hidden = (mine ?? waiting)?.hidden ?? Boolean(read(HIDE, false));
-    this.subject = { job: this.job, stage: player.loaded, hidden };
-    this.about = { name, expires };
-    this.bounds = [...player.bounds];
-    this.stems = player.stage.tracks.filter(isStem);
+    const mine = desk.mine.find((each) => each.job === this.job && each.stage === result.name);
+    const waiting = desk.pending.find((each) => each.job === this.job && each.stage === result.name);
+    const hidden = (mine ?? waiting)?.hidden ?? this.hides;
+    this.subject = { job: this.job, stage: result.name, hidden };
+    this.about = { name: this.take ? `${name}, edited` : name, expires };
+    this.bounds = result.bounds;
+    this.stems = result.stage.tracks.filter(isStem);
     this.buildStems();
     this.show();
     if (mine || waiting) this.load();
-    if (wanted.opened === this.job) this.expand(true);
+    if (wanted.opened === this.job || this.take) this.expand(true);
   }
 
   showWaiting() {
@@ -306,8 +343,9 @@ class EarshotRating extends HTMLElement {
   /** Start again, as if nothing had been said; or, when the separation is gone, not at all. */
   begin(gone = false) {
     clearTimeout(this.retry);
+    if (gone) this.take = null;
     this.reset();
-    this.player?.toggleAttribute("blind", Boolean(read(HIDE, false)));
+    this.player?.toggleAttribute("blind", this.hides);
     this.hidden = gone;
     if (!gone) this.look();
   }
@@ -318,6 +356,7 @@ class EarshotRating extends HTMLElement {
     if (!open || !this.subject) return;
     const selection = this.player.selection;
     this.subject.around = (selection ? (selection[0] + selection[1]) / 2 : this.player.cursor) - this.bounds[0];
+    this.paint();
     wanted.look(this.job);
     if (!this.trial) await this.load();
   }
@@ -337,6 +376,8 @@ class EarshotRating extends HTMLElement {
     const chosen = read("earshot.jobs", []).some(({ id }) => id === this.job);
     this.saw.model ||= chosen || !this.player.blind;
     this.saw.views ||= this.player.showsViews;
+    // Views that were opened before for another separation are as open for this one.
+    for (const kind of this.parentElement.querySelector("earshot-views")?.shown ?? []) this.saw[kind] = true;
   }
 
   /** What has sounded since the last look, and how: alone or with others, in a loop or not; and of an edit that is compared. */
@@ -352,7 +393,7 @@ class EarshotRating extends HTMLElement {
     if (heard.length) add(seconds, heard);
     if (heard.length === 1) add((modes.solo ??= {}), heard);
     if (heard.length && player.transport.loop) add((modes.loop ??= {}), heard);
-    const other = player.take ? sounding(player.take) : [];
+    const other = [player.subject, player.take].filter((job) => job && job !== this.subject?.job).flatMap(sounding);
     if (other.length) add((modes["other take"] ??= {}), other);
   }
 
@@ -454,6 +495,7 @@ class EarshotRating extends HTMLElement {
   hear(stem) {
     const { player } = this;
     const alone = player.settings.get(stem).solo;
+    if (player.take) player.side = this.take ? "B" : "A";
     player.solo(stem, false);
     if (!alone) player.play();
   }
@@ -484,6 +526,11 @@ class EarshotRating extends HTMLElement {
     ui.next.querySelector("button").onclick = () => wanted.go(this.job);
     ui.consent.onchange = () => this.say({ kind: "consent", training: ui.consent.checked });
     ui.hide.onchange = () => this.setHidden(ui.hide.checked);
+    ui.back.onclick = () => {
+      this.turn(null);
+      this.expand(true);
+      ui.open.focus({ preventScroll: true });
+    };
     ui.withdraw.onclick = () => ui.dialog.showModal();
     ui.dialog.onclose = () => ui.dialog.returnValue === "withdraw" && this.withdraw();
   }
@@ -519,7 +566,8 @@ class EarshotRating extends HTMLElement {
   saveMark() {
     const { selection } = this.player;
     if (!selection) return;
-    const [start, end] = selection.map((seconds) => Math.max(0, Math.round(1000 * (seconds - this.bounds[0])) / 1000));
+    const inside = selection.map((seconds) => clamp(seconds, ...this.bounds));
+    const [start, end] = inside.map((seconds) => Math.max(0, Math.round(1000 * (seconds - this.bounds[0])) / 1000));
     const { mark, stem, label, severity } = this.editing;
     this.say({ kind: "mark", mark, stem, start, end, label, severity, band_hz: this.band });
     this.endEdit();
@@ -553,6 +601,9 @@ class EarshotRating extends HTMLElement {
       const further = text || SCALES.slice(1).some(([scale]) => this.rating.answers[answerKey(stem, scale)]);
       more.classList.toggle("used", Boolean(further));
     }
+    this.ui.open.querySelector("span").textContent = this.take ? "How does B sound?" : "How does it sound?";
+    this.ui.back.hidden = !this.take;
+    this.ui.hide.closest("label").hidden = Boolean(this.take);
     this.ui.summary.textContent = this.summary() || "Rate the stems, and mark what you hear.";
     this.ui.consent.checked = this.rating.training === true;
     this.ui.withdraw.hidden = !this.said;
@@ -562,6 +613,7 @@ class EarshotRating extends HTMLElement {
     this.showMarks();
     this.showNext();
     this.showState();
+    this.paint(); // the player's tracks may have got their colours only now
   }
 
   get said() {
@@ -585,7 +637,7 @@ class EarshotRating extends HTMLElement {
     hide.checked = Boolean(read(HIDE, false));
     hide.disabled = this.said && !rated;
     hide.parentElement.title = hide.disabled ? "You have begun to rate: this can be changed when every stem has its stars" : "";
-    const blind = hide.checked && this.subject.hidden && !rated;
+    const blind = this.hides && this.subject.hidden && !rated;
     this.player.toggleAttribute("blind", blind);
   }
 
@@ -593,6 +645,7 @@ class EarshotRating extends HTMLElement {
   setHidden(on) {
     write(HIDE, on);
     if (!this.said) {
+      if (on) this.player.take = null;
       this.subject = { ...this.subject, hidden: on };
       this.trial = null;
       this.rating = nothing();
@@ -607,7 +660,7 @@ class EarshotRating extends HTMLElement {
     const { wanted: all, left } = wanted.known;
     const rated = this.subject && this.stems.every((stem) => this.rating.answers[answerKey(stem, "overall")]);
     const [words, button] = next.children;
-    next.hidden = !all || !this.subject;
+    next.hidden = !all || !this.subject || Boolean(this.take);
     button.hidden = !left;
     button.textContent = rated ? "Rate the next one" : "Another one, please";
     button.classList.toggle("strong", Boolean(rated));
@@ -637,11 +690,15 @@ class EarshotRating extends HTMLElement {
     const { selection } = this.player;
     const { hint, markIt, form } = this.ui;
     const { band: drawn } = this;
-    markIt.disabled = !selection || !form.hidden;
-    hint.textContent = selection
+    const [first, last] = this.bounds;
+    const inside = selection && selection[0] < last && selection[1] > first;
+    markIt.disabled = !inside || !form.hidden;
+    hint.textContent = inside
       ? `${span(...selection)}${drawn ? `, ${band(drawn)},` : ""} is selected.`
-      : "Drag over a waveform to select where something is wrong, then mark it.";
-    form.querySelector(".strong").disabled = !selection;
+      : selection
+        ? `Only ${span(first, last)} is rated here: select something in it.`
+        : "Drag over a waveform to select where something is wrong, then mark it.";
+    form.querySelector(".strong").disabled = !inside;
     this.ui.band.querySelector(".range").textContent = drawn ? band(drawn) : "All. Draw a box on a spectrogram (Shift + drag) to mark some of them.";
     this.ui.band.classList.toggle("all", !drawn);
   }

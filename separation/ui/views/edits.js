@@ -19,7 +19,7 @@ const histories = new Map(); // address of a job -> {states, at}
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const hertz = (hz) => (hz < 1000 ? `${Math.round(hz)} Hz` : `${(hz / 1000).toFixed(hz < 10000 ? 1 : 0)} kHz`);
 const span = ([start, end]) => `${clock(start, 1)} – ${clock(end, 1)}`;
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+const signed = (value) => `${Math.abs(value) < 0.05 ? "±" : value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
 const power = (sharpness) => (sharpness >= 10 ? sharpness.toFixed(0) : sharpness.toFixed(sharpness < 1 ? 2 : 1));
 
 const TEMPLATE = `
@@ -42,6 +42,7 @@ const TEMPLATE = `
   </div>
 </div>
 <div class="lane strip"><div class="region coming"><span></span></div><div class="region there" hidden><span>B</span></div></div>
+<p class="dim coming-text"></p>
 <div class="actions">
   <button type="button" class="button strong hear">Hear it</button>
   <button type="button" class="button whole">Apply to the whole file</button>
@@ -50,7 +51,6 @@ const TEMPLATE = `
   <button type="button" class="button redo" title="On to the edit after">Redo</button>
   <button type="button" class="button reset" title="All sliders back: nothing is changed">Reset</button>
 </div>
-<p class="dim coming-text"></p>
 <div class="work" hidden><progress max="1"></progress><span class="status" role="status"></span><button type="button" class="button stop">Stop</button></div>
 <p class="trouble" role="alert" hidden></p>
 <div class="result" hidden>
@@ -101,6 +101,11 @@ class EditsView extends View {
     ui.redo.onclick = () => this.go(this.history.at + 1);
     ui.reset.onclick = () => this.change(structuredClone(ORIGINAL));
     ui.stop.onclick = () => this.stop();
+    ui.rate.onclick = (event) => {
+      if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+      const rate = new CustomEvent("earshot-rate", { detail: this.player.take, bubbles: true, composed: true, cancelable: true });
+      if (!this.dispatchEvent(rate)) event.preventDefault(); // it is rated on this page
+    };
     for (const button of ui.sides.children) button.onclick = () => (this.player.side = button.dataset.side);
   }
 
@@ -502,7 +507,7 @@ class EditsView extends View {
     const rate = new URL(location.href);
     rate.searchParams.set("job", take);
     ui.rate.href = rate.href;
-    ui.rate.title = "Opens B by itself: its ratings are its own, and say which edit was heard";
+    ui.rate.title = "Below; the ratings of B are its own, and say which edit was heard";
     ui.effect.hidden = ui.effect.dataset.job !== take;
   }
 
@@ -519,7 +524,7 @@ class EditsView extends View {
     ui.effect.dataset.job = job;
     ui.effect.replaceChildren(
       ...known.map(([name, { before, after }]) => {
-        const gain = make("b", { textContent: signed(after - before), className: after >= before ? "good" : "bad" });
+        const gain = make("b", { textContent: signed(after - before), className: Math.abs(after - before) < 0.05 ? "" : after > before ? "good" : "bad" });
         return make("span", { title: "SI-SDR of the edited part against the reference: higher is nearer to it" }, `${name} `, gain, ` dB SI-SDR (${before.toFixed(1)} → ${after.toFixed(1)})`);
       }),
     );

@@ -268,7 +268,7 @@ class Segments extends View {
     const { note } = this.ui;
     const { compared, missing } = this.#answer;
     let text = "";
-    if (!compared) text = "The true sources of this recording are not known: this is what can be said without them. Whoever has the true stems can add them on this page; then every second gets SI-SDR, SDR, SIR and SAR.";
+    if (!compared) text = "The true sources of this recording are not known: this is what can be said without them. Add them under “Have the true stems?”, above, and every second gets SI-SDR, SDR, SIR and SAR.";
     else if (missing.length) text = `No true source was given for ${missing.join(" and ")}: there, only what needs none is measured.`;
     note.hidden = !text;
     note.textContent = text;

@@ -75,6 +75,11 @@ class EarshotViews extends HTMLElement {
     if (player.blind) for (const view of this.#open.values()) view.close();
   }
 
+  /** What of the page is shown now: "views", "metrics". */
+  get shown() {
+    return [...this.#open.values()].map(({ constructor }) => constructor.sees);
+  }
+
   button(name) {
     return this.shadowRoot.querySelector(`[data-view="${name}"]`);
   }
