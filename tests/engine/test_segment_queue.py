@@ -38,7 +38,9 @@ def write(folder: Path, *, complete: bool) -> dict[str, Any]:
         "fraction": float(complete),
         "series": [],
     }
-    (folder / FILE).write_text(json.dumps(record))
+    unfinished = folder / "record.part"
+    unfinished.write_text(json.dumps(record))
+    unfinished.replace(folder / FILE)  # as `measure_stage` does: who looks meanwhile never reads half of it
     return record
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from separation.errors import ShapeError
@@ -18,11 +18,12 @@ from separation.metrics.bss_eval.streamed import StreamedBssEval
     st.integers(1, 2),
     st.integers(20, 400),
     st.lists(st.integers(1, 400), max_size=3),
-    st.integers(1, 40),
+    st.integers(1, 20),
 )
 def test_blocks_make_no_difference_to_bss_eval(
     sources: int, channels: int, length: int, cuts: list[int], taps: int
 ) -> None:
+    assume(2 * sources * channels * taps <= length)  # else the filters fit anything, and in more than one way
     generator = torch.Generator().manual_seed(length)
     reference = torch.randn(sources, channels, length, generator=generator)
     estimate = (

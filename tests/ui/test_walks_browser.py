@@ -233,7 +233,9 @@ def test_the_recording_is_seen_and_heard_before_anything_is_separated(visit: Cal
     assert before.evaluate("p => p.bounds") == [0, 6]
     page.wait_for_function(
         """() => { const canvas = document.querySelector('earshot-player').shadowRoot.querySelector('li canvas');
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         return data.filter((value, i) => i % 4 === 3 && value).length > 2000; }"""
     )
     before.get_by_role("button", name="Play", exact=True).click()
