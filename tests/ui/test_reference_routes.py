@@ -254,7 +254,8 @@ def test_a_mixture_is_played_as_a_draft_and_follows_the_levels(client: TestClien
     ]
     assert "nothing clips" in mix["says"]
     draft = client.get(f"/earshot/drafts/{mix['id']}").json()
-    assert draft["state"]["status"] == "done" and draft["stages"]["draft"]["renewed"] == mix["stage"]["renewed"]
+    assert draft["state"]["status"] == "done"
+    assert draft["stages"]["draft"]["renewed"] >= mix["stage"]["renewed"], "each stem that comes makes it anew"
     before = client.get(f"/earshot/drafts/{mix['id']}/draft/mixture.pcm")
     stems = [{key: stem[key] for key in ("id", "name", "level_db", "muted")} for stem in mix["stems"]]
     stems[0]["level_db"], stems[1]["level_db"] = 12.0, 12.0
