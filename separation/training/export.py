@@ -24,6 +24,12 @@ _SPEAKERS_DATA = (
     "TSP speech, speakers FA and MC (Kabal, McGill University, 2002)",
     "Prompts of four voices of the Debian packages asterisk-core-sounds-en, -fr, -it and -ru (CC BY-SA 3.0)",
 )
+_SPEAKERS_WEAKNESSES = (
+    "It hears up to 4 kHz, as a telephone does.",
+    "Two voices of the same pitch are told apart much worse than a woman and a man.",
+    "Always two outputs: a single speaker is split between them, a third goes with one of the two.",
+    "Noise and reverberation were not in its training.",
+)
 
 CARDS: dict[str, dict[str, Any]] = {
     "vocals": dict(
@@ -78,12 +84,7 @@ CARDS: dict[str, dict[str, Any]] = {
         citation="E. Tzinis et al., Two-step sound source separation, ICASSP 2020, arXiv 1910.09804",
         authors=("The Earshot engineers",),
         trained_on=_SPEAKERS_DATA,
-        weaknesses=(
-            "It hears up to 4 kHz, as a telephone does.",
-            "Two voices of the same pitch are told apart much worse than a woman and a man.",
-            "Always two outputs: a single speaker is split between them, a third goes with one of the two.",
-            "Noise and reverberation were not in its training.",
-        ),
+        weaknesses=_SPEAKERS_WEAKNESSES,
     ),
     "htmd-net": dict(
         title="Vocals, HTMD-Net",
@@ -107,12 +108,7 @@ CARDS: dict[str, dict[str, Any]] = {
         citation="Y. Luo, N. Mesgarani, Conv-TasNet, IEEE/ACM TASLP 27(8), 2019, arXiv 1809.07454",
         authors=("The Earshot engineers",),
         trained_on=_SPEAKERS_DATA,
-        weaknesses=(
-            "It hears up to 4 kHz, as a telephone does.",
-            "Two voices of the same pitch are told apart much worse than a woman and a man.",
-            "Always two outputs: a single speaker is split between them, a third goes with one of the two.",
-            "Noise and reverberation were not in its training.",
-        ),
+        weaknesses=_SPEAKERS_WEAKNESSES,
     ),
 }
 

@@ -3,8 +3,26 @@
 `earshot train NAME --data DIR --output DIR` runs one. The data folder has a subfolder a corpus (see docs/training.md).
 """
 
+from typing import Any
+
 from separation.errors import DataError
 from separation.training.recipe import Recipe
+
+_UNET: dict[str, Any] = {
+    "n_fft": 1024,
+    "hop_length": 256,
+    "channels": [16, 32, 64, 96, 128],
+    "hidden": 192,
+    "segment": 8.0,
+    "context": 1.0,
+}
+_TRANSFORM: dict[str, Any] = {
+    "sources": ["speaker 1", "speaker 2"],
+    "sample_rate": 8000,
+    "basis": 256,
+    "kernel": 41,
+}
+"""Both steps have it: the second starts from the weights of the first."""
 
 RECIPES = {
     "vocals": Recipe(
@@ -13,12 +31,7 @@ RECIPES = {
         arguments={
             "sources": ["vocals", "accompaniment"],
             "sample_rate": 16000,
-            "n_fft": 1024,
-            "hop_length": 256,
-            "channels": [16, 32, 64, 96, 128],
-            "hidden": 192,
-            "segment": 8.0,
-            "context": 1.0,
+            **_UNET,
         },
         data="vocals",
         losses={"snr": 1.0, "snr_windows": 0.3},
@@ -63,12 +76,7 @@ RECIPES = {
         arguments={
             "sources": ["guitar", "accompaniment"],
             "sample_rate": 22050,
-            "n_fft": 1024,
-            "hop_length": 256,
-            "channels": [16, 32, 64, 96, 128],
-            "hidden": 192,
-            "segment": 8.0,
-            "context": 1.0,
+            **_UNET,
         },
         data="guitar",
         losses={"snr": 1.0, "snr_windows": 0.3},
@@ -83,7 +91,7 @@ RECIPES = {
     "two-step-transform": Recipe(
         name="two-step-transform",
         architecture="learned_transform",
-        arguments={"sources": ["speaker 1", "speaker 2"], "sample_rate": 8000, "basis": 256, "kernel": 41},
+        arguments=_TRANSFORM,
         data="speakers",
         losses={"si_sdr": 1.0},
         length=24000,
@@ -96,10 +104,7 @@ RECIPES = {
         name="two-step",
         architecture="two_step",
         arguments={
-            "sources": ["speaker 1", "speaker 2"],
-            "sample_rate": 8000,
-            "basis": 256,
-            "kernel": 41,
+            **_TRANSFORM,
             "bottleneck": 128,
             "hidden": 256,
             "blocks": 8,

@@ -5,8 +5,6 @@ Sound is measured on `render`, which sends a stretch through the same blocks, sc
 
 import base64
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,25 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
-import uvicorn
 from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from separation.audio import PeakBuilder
 from separation.engine.jobs import Job, JobStore
-from separation.ui.routes import routes
 
 pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width,initial-scale=1"><title>Player</title><body>
-<script type="module" src="/earshot/static/player.js"></script>
-<earshot-player base="/earshot/" job="{job}"></earshot-player></body></html>"""
 
 BLOCK = 1 << 16
 LSB = 2**-15
@@ -42,23 +30,6 @@ LSB = 2**-15
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> JobStore:
     return JobStore(tmp_path_factory.mktemp("player") / "jobs")
-
-
-@pytest.fixture(scope="module")
-def address(store: JobStore) -> Iterator[str]:
-    def page(request: Request) -> Response:
-        return HTMLResponse(PAGE.format(job=re.sub(r"[^\w-]", "", request.query_params.get("job", ""))))
-
-    app = Starlette(routes=[Route("/", page), *routes(store)])
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", ws="none", lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

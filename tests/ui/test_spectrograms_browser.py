@@ -3,8 +3,6 @@
 import io
 import itertools
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,18 +10,12 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 from player_jobs import GAIN, RATE, make_job, write_stage
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from separation.audio import ArrayReader
 from separation.engine.jobs import Job, JobStore
 from separation.signals import Signal
-from separation.ui.routes import routes
 from separation.visualisation import SCALES, frequency_edges, spectrogram_levels
 from separation.visualisation.spectrogram import Scale
 
@@ -31,10 +23,6 @@ pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width,initial-scale=1"><title>Player</title><body>
-<script type="module" src="/earshot/static/player.js"></script>
-<earshot-player base="/earshot/" job="{job}"></earshot-player></body></html>"""
 SECONDS, TONE_HZ = 12, 1000.0
 
 
@@ -57,22 +45,6 @@ def song(store: JobStore, tmp_path_factory: pytest.TempPathFactory) -> Job:
     write_stage(job, "full", tracks())
     job.write_state(status="done")
     return job
-
-
-@pytest.fixture(scope="module")
-def address(store: JobStore) -> Iterator[str]:
-    def page(request: Request) -> Response:
-        return HTMLResponse(PAGE.format(job=re.sub(r"[^\w-]", "", request.query_params.get("job", ""))))
-
-    app = Starlette(routes=[Route("/", page), *routes(store)])
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

@@ -1,31 +1,19 @@
 """Two takes of one recording in the player: changed over at the same instant, to the sample, and told apart."""
 
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from player_jobs import GAIN, RATE, done_job, make_job, recording, write_stage
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from separation.engine.jobs import Job, JobStore
-from separation.ui.routes import routes
 
 pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width,initial-scale=1"><title>Takes</title><body>
-<script type="module" src="/earshot/static/player.js"></script>
-<earshot-player base="/earshot/" job="{job}"></earshot-player></body></html>"""
 FIRST, LAST = 4, 11  # seconds that the edit holds of the recording's twelve
 
 
@@ -53,22 +41,6 @@ def write_edit(job: Job, start: int, stop: int, **more: Any) -> None:
     tracks = {name: samples[:, start:stop] for name, samples in recording(12).items()}
     tracks["vocals"], tracks["accompaniment"] = tracks["accompaniment"], tracks["vocals"]
     write_stage(job, "full", tracks, start=start, **more)
-
-
-@pytest.fixture(scope="module")
-def address(store: JobStore) -> Iterator[str]:
-    def page(request: Request) -> Response:
-        return HTMLResponse(PAGE.format(job=re.sub(r"[^\w-]", "", request.query_params.get("job", ""))))
-
-    app = Starlette(routes=[Route("/", page), *routes(store)])
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture
