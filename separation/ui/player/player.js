@@ -130,6 +130,7 @@ class EarshotPlayer extends HTMLElement {
     EarshotPlayer.#all.delete(this);
     if (EarshotPlayer.#used === this) EarshotPlayer.#used = null;
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.resting);
     this.off.abort();
     this.themes.disconnect();
     this.sizes.disconnect();
@@ -969,7 +970,7 @@ class EarshotPlayer extends HTMLElement {
     });
     await Promise.all(work);
     const missing = [...this.rows.values()].some(({ lane }) => !lane.overview || lane.asked.picture === "failed");
-    if (missing) this.resting = setTimeout(() => this.refine(), 3000);
+    if (missing && this.isConnected) this.resting = setTimeout(() => this.refine(), 3000);
   }
 
   async loadPicture(lane, minus) {
