@@ -39,6 +39,7 @@ class Plan:
         margin: samples read beyond the chunk on each side so that its resampled edges are right, on the grid.
         model_length: samples of a chunk at the model's rate.
         minimal: chunks needed if only the model's own context overlapped.
+        mirrored: what lies beyond the ends is the recording backwards; else silence.
     """
 
     sample_rate: int
@@ -51,6 +52,7 @@ class Plan:
     margin: int
     model_length: int
     minimal: int
+    mirrored: bool = True
 
     def start(self, index: int) -> int:
         """First sample of a chunk, context included: negative for the first chunk."""
@@ -118,6 +120,7 @@ def plan(spec: Spec, sample_rate: int, length: int, options: Options) -> Plan:
         margin=_round_up(resample_margin(sample_rate, spec.sample_rate), step),
         model_length=_round_up(model_length, spec.multiple_of),
         minimal=minimal,
+        mirrored=not spec.silent_ends,
     )
 
 
@@ -155,23 +158,25 @@ class ChunkReader:
     def _read(self, index: int, known: int) -> Samples:
         """A chunk and its margins, without the first `known` samples."""
         start = self._layout.start(index) - self._layout.margin + known
-        fresh = read_reflected(self._reader, start, self._layout.span + 2 * self._layout.margin - known)
+        count = self._layout.span + 2 * self._layout.margin - known
+        fresh = read_beyond(self._reader, start, count, mirrored=self._layout.mirrored)
         if not np.isfinite(fresh).all():
             raise _non_finite(self._reader, fresh, start)
         return fresh
 
 
-def read_reflected(reader: Reader, start: int, length: int) -> Samples:
+def read_beyond(reader: Reader, start: int, length: int, *, mirrored: bool = True) -> Samples:
     """Samples `start` to `start` + `length`, also outside the recording.
 
-    Beyond an end the recording is reflected about its last sample, and what even that does not reach is zero.
+    Beyond an end the recording is reflected about its last sample if `mirrored`; all else out there is zero.
 
     Returns:
         float32 ``[C, length]``.
     """
     end = reader.length
     block = np.zeros((reader.channels, length), np.float32)
-    for low, high, mirror in ((0, end, None), (1 - end, 0, 0), (end, 2 * end - 1, 2 * end - 2)):
+    outside = ((1 - end, 0, 0), (end, 2 * end - 1, 2 * end - 2)) if mirrored else ()
+    for low, high, mirror in ((0, end, None), *outside):
         first, last = max(low, start), min(high, start + length)
         if last <= first:
             continue

@@ -29,7 +29,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from separation.audio import Reader, grid, resample, resample_margin
-from separation.engine.chunks import read_reflected
+from separation.engine.chunks import read_beyond
 from separation.engine.options import Options, SideInformation
 from separation.engine.references import REFERENCES, AlignedReader
 from separation.errors import JobError, ModelError
@@ -192,6 +192,7 @@ class Edited(nn.Module):
             spec,
             needs=tuple(dict.fromkeys([*spec.needs, *more])),
             permutation_invariant=spec.permutation_invariant and not self._guided,
+            stateful=spec.stateful and not self._guided,
         )
 
     def encode(self, x: Tensor) -> Tensor:
@@ -313,7 +314,7 @@ def side_at_model(spec: Spec, told: Mapping[str, Sequence[Reader]]) -> SideInfor
 
     def side(start: int, length: int) -> dict[str, Tensor]:
         return {
-            name: torch.from_numpy(np.stack([_at_model(reader, spec.sample_rate, start, length) for reader in readers]))
+            name: torch.from_numpy(np.stack([_at_model(reader, spec, start, length) for reader in readers]))
             for name, readers in told.items()
         }
 
@@ -366,14 +367,14 @@ def _chosen(
     return [AlignedReader(readers[name], mixture, start) for name in names]
 
 
-def _at_model(reader: Reader, model_rate: int, start: int, length: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Samples of a recording at the model's rate, reflected beyond its ends as the mixture is."""
-    step, model_step = grid(reader.sample_rate, model_rate)
-    margin = -(-resample_margin(reader.sample_rate, model_rate) // step)
+def _at_model(reader: Reader, spec: Spec, start: int, length: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Samples of a recording at the model's rate, beyond its ends what the mixture has there (`engine.chunks`)."""
+    step, model_step = grid(reader.sample_rate, spec.sample_rate)
+    margin = -(-resample_margin(reader.sample_rate, spec.sample_rate) // step)
     first, last = start // model_step - margin, -(-(start + length) // model_step) + margin
-    block = read_reflected(reader, first * step, (last - first) * step)
+    block = read_beyond(reader, first * step, (last - first) * step, mirrored=not spec.silent_ends)
     skip = start - first * model_step
-    heard = resample(block, reader.sample_rate, model_rate)[:, skip : skip + length]
+    heard = resample(block, reader.sample_rate, spec.sample_rate)[:, skip : skip + length]
     return np.ascontiguousarray(heard, dtype=np.float32)
 
 
@@ -383,7 +384,7 @@ def _check(separator: Separator, edit: Edit, *, guided: bool, staged: bool) -> N
     unknown = [name for name in edit.sources if name not in spec.sources]
     if not isinstance(separator, LatentSeparator):
         found = "it has no masks"
-    elif spec.stateful:
+    elif spec.stateful and not guided:  # a guide keeps the order where a state would
         found = "it passes a state from chunk to chunk"
     elif unknown:
         found, advice = f"it has no source called {', '.join(unknown)}", f"Choose from {', '.join(spec.sources)}"

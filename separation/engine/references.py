@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from separation.audio import BaseReader, Reader, grid, resample, resample_margin
-from separation.engine.chunks import read_reflected
+from separation.engine.chunks import read_beyond
 from separation.engine.options import SideInformation
 from separation.errors import JobError, ModelError
 from separation.models import Spec, oracle_name
@@ -150,7 +150,7 @@ def reference_side(
     aligned = [AlignedReader(readers[name], like, start) for name in spec.sources]
 
     def side(start: int, length: int) -> dict[str, torch.Tensor]:
-        chunk = np.stack([read_reflected(reader, start, length) for reader in aligned])
+        chunk = np.stack([read_beyond(reader, start, length) for reader in aligned])
         return {REFERENCES: torch.from_numpy(chunk)}
 
     return side

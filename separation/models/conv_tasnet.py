@@ -110,7 +110,7 @@ class ConvTasNet(nn.Module):
         return Spec(
             sample_rate=a["sample_rate"], channels=1, sources=tuple(a["sources"]), segment=a["segment"],
             context=a["context"], multiple_of=self.hop_length * FRAMES_MULTIPLE,
-            permutation_invariant=a["permutation_invariant"], normalise=True,
+            permutation_invariant=a["permutation_invariant"], silent_ends=a["permutation_invariant"], normalise=True,
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:

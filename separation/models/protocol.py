@@ -6,7 +6,7 @@ batch, S source, C channel, T sample, N basis function (or frequency bin), K fra
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -31,6 +31,9 @@ class Spec:
         normalise: the engine divides the input by the whole file's standard deviation and undoes it on the output.
         needs: side information without which the model cannot run, e.g. ``("pitch",)``.
         stateful: chunks must be run in order, one by one, passing the state on.
+        silent_ends: beyond the ends of a recording is silence for the model; else the recording backwards. For what follows a
+            voice by what it hears of it: speech that runs backwards is a third voice.
+        partial: some of the mixture is meant to be in no source: the engine does not make the estimates add up.
     """
 
     sample_rate: int
@@ -44,6 +47,8 @@ class Spec:
     needs: tuple[str, ...] = ()
     stateful: bool = False
     align: int = 1
+    silent_ends: bool = False
+    partial: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -94,6 +99,30 @@ class LatentSeparator(Separator, Protocol):
 
     def refine(self, stems: Tensor, mixture: Tensor) -> Tensor:
         """A stage after the mask; the identity for most models. ``[B, S, C, T]`` -> ``[B, S, C, T]``."""
+        ...
+
+
+class Inside(NamedTuple):
+    """What a latent separator made on its way.
+
+    Args:
+        masks: ``[B, S, C or 1, N, K]``.
+        state: for the next chunk; None if stateless.
+        seen: what else there is to look at, by name, each ``[B, S, *, K']`` in the order of the masks, K' any number of steps
+            over the length of the chunk.
+    """
+
+    masks: Tensor
+    state: State
+    seen: Mapping[str, Tensor]
+
+
+@runtime_checkable
+class InsideSeparator(LatentSeparator, Protocol):
+    """A latent separator with more to look at than masks, or one that is stateful: one call gives the masks and the state."""
+
+    def inside(self, z: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> Inside:
+        """Latent ``[B, C, N, K]`` -> what `masks` gives, and what was made on the way."""
         ...
 
 

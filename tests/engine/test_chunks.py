@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from separation.audio import ArrayReader, grid, resample
-from separation.engine.chunks import MATCHED, SHORTEST, ChunkReader, plan, read_reflected
+from separation.engine.chunks import MATCHED, SHORTEST, ChunkReader, plan, read_beyond
 from separation.engine.options import Options
 from separation.errors import JobError, NonFiniteAudio
 from separation.models.protocol import Spec
@@ -73,12 +73,27 @@ def test_a_segment_that_is_all_context_is_refused() -> None:
 @given(st.integers(1, 60), st.integers(-100, 59), st.integers(1, 200))
 def test_reflection(length: int, start: int, count: int) -> None:
     samples = np.arange(1, length + 1, dtype=np.float32)[None]
-    found = read_reflected(ArrayReader(Signal(samples, 8000)), start, count)
+    found = read_beyond(ArrayReader(Signal(samples, 8000)), start, count)
     for position, value in zip(range(start, start + count), found[0], strict=True):
         mirrored = -position if position < 0 else position
         mirrored = 2 * (length - 1) - mirrored if mirrored >= length else mirrored
         inside = 0 <= mirrored < length and -length < position < 2 * length - 1
         assert value == (mirrored + 1 if inside else 0)
+
+
+def test_beyond_the_ends_is_silence_or_the_recording_backwards() -> None:
+    samples = np.random.default_rng(0).uniform(0.1, 1, (1, 8000)).astype(np.float32)
+    for silent in (True, False):
+        spec = Spec(8000, 1, ("one", "two"), 4.0, 0.25, silent_ends=silent)
+        layout = plan(spec, 8000, 8000, Options())
+        heard = ChunkReader(ArrayReader(Signal(samples, 8000)), layout).read(0)[1][0]
+        before, after = heard[: layout.context], heard[layout.context + 8000 :]
+        np.testing.assert_array_equal(heard[layout.context :][:8000], samples[0])
+        assert after.size >= layout.context
+        if silent:
+            assert not before.any() and not after.any()
+        else:
+            np.testing.assert_array_equal(before, samples[0, layout.context : 0 : -1])
 
 
 @pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (44100, 44100), (48000, 44100), (8000, 11025)])

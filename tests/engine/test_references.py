@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from separation.audio import ArrayReader, RegionReader, Writer, open_reader, resample
 from separation.engine import Options, reference_side, separate
-from separation.engine.chunks import plan, read_reflected
+from separation.engine.chunks import plan, read_beyond
 from separation.engine.jobs import Job, JobStore, Request
 from separation.engine.references import AlignedReader
 from separation.engine.stages import TOLD
@@ -56,8 +56,8 @@ def test_references_are_cut_and_reflected_like_the_mixture() -> None:
         given = side(start, length)["references"]
         assert given.shape == (2, 2, length) and given.dtype == torch.float32
         # Rounded once in the file and once in the sum.
-        np.testing.assert_allclose(given.sum(0), read_reflected(mixture, start, length), atol=1e-7)
-        np.testing.assert_array_equal(given[1], read_reflected(readers(sources)["voice"], start, length))
+        np.testing.assert_allclose(given.sum(0), read_beyond(mixture, start, length), atol=1e-7)
+        np.testing.assert_array_equal(given[1], read_beyond(readers(sources)["voice"], start, length))
 
 
 def test_references_follow_the_part_that_is_separated() -> None:
@@ -65,7 +65,7 @@ def test_references_follow_the_part_that_is_separated() -> None:
     recording = ArrayReader(Signal(sources["voice"] + sources["rain"], RATE))
     part = RegionReader(recording, 5000, 3000)
     side = reference_side(readers(sources), spec("voice", "rain"), mixture=part, start=5000)
-    np.testing.assert_allclose(side(-10, 3100)["references"].sum(0), read_reflected(part, -10, 3100), atol=1e-7)
+    np.testing.assert_allclose(side(-10, 3100)["references"].sum(0), read_beyond(part, -10, 3100), atol=1e-7)
 
 
 def test_references_of_another_rate_width_and_length_are_brought_to_the_mixtures() -> None:
