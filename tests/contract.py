@@ -13,11 +13,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from separation.models import LatentSeparator, Separator, Spec
+from separation.models import LatentSeparator, PitchSeparator, Separator, Spec
 
 Build = Callable[[], Separator]
 
 SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "ccae": {
+        "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": 4, "frames": 3, "steps": 4},
+        "moved": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "components": [3, 2, 2], "frames": 4, "steps": 3,
+            "sources": ["a", "b", "c"], "moved": {"0": 2, "4": 0}, "muted": [1], "bias": False, "segment": 4.0, "context": 0.25,
+        },
+    },
     "conv_tasnet": {
         "skip": {"basis": 24, "kernel": 16, "bottleneck": 8, "hidden": 16, "skip": 8, "blocks": 2, "repeats": 2},
         "causal": {
@@ -27,6 +34,23 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "bare": {
             "basis": 24, "kernel": 32, "bottleneck": 8, "hidden": 16, "skip": 0, "blocks": 2, "repeats": 2,
             "mask": "relu", "encoder_relu": True, "width": 5,
+        },
+    },
+    "convolutive_nmf": {
+        "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": 3, "frames": 4, "steps": 6},
+        "unknown": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "components": [2, 3], "frames": 3, "steps": 6,
+            "unknown": "other", "sparsity": 0.0,
+        },
+    },
+    "disentangled": {
+        "memory": {
+            "basis": 24, "kernel": 16, "dimensions": 6, "decoder": 8, "bottleneck": 8, "hidden": 12, "blocks": 2,
+            "repeats": 2,
+        },
+        "three": {
+            "basis": 16, "kernel": 10, "dimensions": 4, "decoder": 6, "bottleneck": 8, "hidden": 12, "blocks": 3,
+            "repeats": 1, "memory": False, "sources": ["a", "b", "c"], "permutation_invariant": False,
         },
     },
     "htmd_net": {
@@ -48,6 +72,34 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "softmax": {"basis": 12, "kernel": 11},
         "ratio": {"basis": 12, "kernel": 21, "oracle": "ratio", "decoders": "shared", "sources": ["a", "b", "c"]},
     },
+    "nae": {
+        "inputs": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": 4, "steps": 4},
+        "latents": {"sample_rate": 8000, "n_fft": 64, "hop_length": 32, "components": 3, "steps": 3, "descend": "latents"},
+    },
+    "nmf": {
+        "two": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": 4, "steps": 8},
+        "moved": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 32, "components": [3, 2, 2], "steps": 6, "sources": ["a", "b", "c"],
+            "objective": "itakura_saito", "moved": {"0": 2, "4": 0}, "muted": [1], "segment": 4.0, "context": 0.25,
+        },
+        "unknown": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": [2, 3], "steps": 8, "unknown": "voice",
+            "objective": "euclidean", "sparsity": 0.5,
+        },
+    },
+    "pitch_nmf": {
+        "four": {"sample_rate": 8000, "n_fft": 256, "hop_length": 64, "bumps": 8, "shapes": 2, "steps": 4},
+        "two": {
+            "sample_rate": 8000, "n_fft": 128, "hop_length": 32, "near": 0, "bumps": 6, "shapes": 1, "steps": 3,
+            "sources": ["voice 1", "voice 2"], "segment": 4.0, "context": 0.25,
+        },
+    },
+    "rcae": {
+        "two": {
+            "sample_rate": 8000, "n_fft": 64, "hop_length": 16, "components": 3, "frames": 3, "hidden": 2, "sequence": 20,
+            "steps": 3,
+        },
+    },
     "two_step": {
         "tdcn": {"basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 10, "blocks": 3, "repeats": 2},
         "joint": {
@@ -56,6 +108,16 @@ SMALL: Mapping[str, Mapping[str, dict[str, Any]]] = {
         },
         "residual": {
             "basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 10, "blocks": 4, "repeats": 2, "separator": "residual",
+        },
+    },
+    "umss": {
+        "four": {
+            "sample_rate": 8000, "hop_length": 64, "n_fft": 256, "latent": 6, "encoder": 8, "decoder": 10, "harmonics": 12,
+            "order": 4, "noise_bands": 5,
+        },
+        "two": {
+            "sample_rate": 8000, "hop_length": 32, "n_fft": 128, "latent": 4, "encoder": 6, "decoder": 8, "harmonics": 40,
+            "order": 6, "noise_bands": 4, "seed": 7, "sources": ["voice 1", "voice 2"], "segment": 4.0, "context": 0.5,
         },
     },
     "unet": {
@@ -161,7 +223,7 @@ def gradients_reach_every_parameter(build: Build) -> None:
     _module(model).train()
     length = max(LENGTH, model.spec.sample_rate)  # enough frames for what carries a state over them
     mixture = _noise(3, _channels(model.spec)[0], length)
-    estimates, _ = model.separate(mixture, side_of(model.spec, mixture))
+    estimates, _ = model.separate(mixture, side_of(model, mixture))
     estimates.square().mean().backward()
     for name, parameter in _module(model).named_parameters():
         assert parameter.requires_grad, f"{name} is frozen"
@@ -202,7 +264,7 @@ def works_where_gradients_are_off_and_on_again(build: Build) -> None:
         assert not _separate(model, mixture)[0].requires_grad
         with torch.enable_grad():
             moved = mixture.clone().requires_grad_()
-            model.separate(moved, side_of(model.spec, mixture))[0].square().sum().backward()
+            model.separate(moved, side_of(model, mixture))[0].square().sum().backward()
     assert moved.grad is not None
     assert torch.isfinite(moved.grad).all()
     assert moved.grad.any()
@@ -225,7 +287,7 @@ def encodes_each_channel_on_its_own(build: Build) -> None:
     with torch.no_grad():
         z = model.encode(stereo)
         mono = torch.cat([model.encode(stereo[:, :1]), model.encode(stereo[:, 1:])], 1)
-        masks = model.masks(z, side_of(model.spec, stereo))
+        masks = model.masks(z, side_of(model, stereo))
         stems = model.decode(masks * z.unsqueeze(1), LENGTH)
     assert z.shape[:2] == (2, 2)
     _assert_close(z, mono)
@@ -242,7 +304,7 @@ def masks_are_real_and_not_negative(build: Build) -> None:
         with torch.no_grad():
             mixture = _noise(2, 1, length)
             z = model.encode(mixture)
-            masks = model.masks(z, side_of(model.spec, mixture))
+            masks = model.masks(z, side_of(model, mixture))
         assert masks.shape == (2, len(model.spec.sources), 1, *z.shape[-2:])
         assert masks.dtype == torch.float32
         assert torch.isfinite(masks).all()
@@ -256,7 +318,7 @@ def keeps_the_law_of_latent_separators(build: Build) -> None:
     mixture = _noise(2, _channels(model.spec)[0], LENGTH)
     with torch.no_grad():
         z = model.encode(mixture)
-        masks = model.masks(z, side_of(model.spec, mixture))
+        masks = model.masks(z, side_of(model, mixture))
         stems = model.refine(model.decode(masks * z.unsqueeze(1), LENGTH), mixture)
     _assert_close(_separate(model, mixture)[0], stems)
 
@@ -308,15 +370,24 @@ def _noise(batch: int, channels: int, length: int) -> Tensor:
 
 def _separate(model: Separator, mixture: Tensor) -> tuple[Tensor, Any]:
     with torch.no_grad():
-        return model.separate(mixture, side_of(model.spec, mixture))
+        return model.separate(mixture, side_of(model, mixture))
 
 
-def side_of(spec: Spec, mixture: Tensor) -> dict[str, Tensor]:
-    """What a model needs besides: references are echoes of the mixture, and what these leave of it."""
-    if "references" not in spec.needs:
-        return {}
-    echoes = [mixture.roll(index, -1) / len(spec.sources) for index in range(1, len(spec.sources))]
-    return {"references": torch.stack([*echoes, mixture - sum(echoes)], 1)}
+def side_of(model: Separator, mixture: Tensor) -> dict[str, Tensor]:
+    """What a model needs besides.
+
+    References are echoes of the mixture, and what these leave of it. Voices glide, a third apart, each with a pause of its own.
+    """
+    spec, side = model.spec, {}
+    if "references" in spec.needs:
+        echoes = [mixture.roll(index, -1) / len(spec.sources) for index in range(1, len(spec.sources))]
+        side["references"] = torch.stack([*echoes, mixture - sum(echoes)], 1)
+    if isinstance(model, PitchSeparator):
+        frame = torch.arange(1 - (-mixture.shape[-1] // model.pitch_hop))
+        voice = torch.arange(len(spec.sources))[:, None]
+        hz = 110 * 2 ** (voice / 3 + torch.sin(frame / 9 + voice) / 6)
+        side["pitch"] = torch.where((frame + 2 * voice) % 11 < 2, 0, hz).expand(len(mixture), -1, -1)
+    return side
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:

@@ -29,7 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from separation.errors import ShapeError, UnknownModel
-from separation.models.protocol import Separator, Spec, State, separate_by_masks
+from separation.models.protocol import LatentSeparator, Separator, Spec, State, separate_by_masks
+from separation.models.two_step import LearnedTransform, TwoStep, oracle_masks
 from separation.transforms import STFT
 
 WINDOW = 2048 / 44100
@@ -109,6 +110,31 @@ def build_oracle(name: str, *, sources: Sequence[str], sample_rate: int) -> Sepa
     oracle = _BUILD[name](sources=sources, sample_rate=sample_rate)
     assert oracle.spec is not None  # made from the arguments on each call, which checks them
     return cast(Separator, oracle.eval())
+
+
+def own_ceiling(model: LatentSeparator, mixture: Tensor, references: Tensor) -> Tensor:
+    """How far masks can go in a model's own latent space: its encoder and decoder, the masks told by the true sources.
+
+    What the references lack of the mixture counts as one more source, for a model that gives some of the sources only.
+
+    Two-Step's masks are the softmax of the sources' latents, as its first step is trained with (Tzinis et al. 2020, section
+    2.1); of all others the shares of the latents' magnitudes. A stage after the mask has no part in it.
+
+    Args:
+        mixture: ``[B, C, T]``.
+        references: ``[B, S, C, T]``.
+
+    Returns:
+        ``[B, S, C, T]``.
+    """
+    rest = mixture - references.sum(1)
+    *latents, other = (model.encode(one) for one in (*references.unbind(1), rest))
+    if isinstance(model, (TwoStep, LearnedTransform)):  # whose softmax would give to a silent rest, and which give all
+        masks = oracle_masks(torch.stack(latents, 1), "softmax")
+    else:
+        amounts = torch.stack([*latents, other], 1).abs()
+        masks = (amounts / amounts.sum(1, keepdim=True).clamp_min(torch.finfo(amounts.dtype).tiny))[:, :-1]
+    return model.decode(masks * model.encode(mixture).unsqueeze(1), mixture.shape[-1])
 
 
 class Oracle(nn.Module):

@@ -29,6 +29,7 @@ PAPER_SIZES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "htmd-net/masking": ("htmd_net", {"idle_residual": True, "denoiser": False}),
     "two-step-tdcn": ("two_step", {"basis": 256, "kernel": 21}),
     "two-step-residual-tdcn": ("two_step", {"basis": 256, "kernel": 21, "separator": "residual"}),
+    "umss": ("umss", {}),
     "wave-u-net": ("wave_u_net", {"sources": ["vocals"]}),
     "wave-u-net/m5": (
         "wave_u_net",

@@ -220,7 +220,8 @@ class TwoStep(nn.Module):
         return Spec(
             sample_rate=a["sample_rate"], channels=1, sources=tuple(a["sources"]), segment=a["segment"],
             context=a["context"], multiple_of=self.transform.hop_length * FRAMES_MULTIPLE,
-            permutation_invariant=a["permutation_invariant"], silent_ends=a["permutation_invariant"], normalise=True, align=self.transform.hop_length,
+            permutation_invariant=a["permutation_invariant"], silent_ends=a["permutation_invariant"], normalise=True,
+            align=self.transform.hop_length,
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:

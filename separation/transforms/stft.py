@@ -14,6 +14,7 @@ class STFT(nn.Module):
     Args:
         n_fft: window length in samples.
         hop_length: samples between frames; must divide `n_fft` at least twice (constant overlap-add).
+        root: use the square root of the window, so that analysis and synthesis together are a Hann window.
 
     Shape:
         `forward`: ``[*, T]`` -> complex ``[*, F, K]`` with F = n_fft // 2 + 1, K = 1 + ceil(T / hop_length).
@@ -26,12 +27,13 @@ class STFT(nn.Module):
 
     window: Tensor
 
-    def __init__(self, n_fft: int, hop_length: int) -> None:
+    def __init__(self, n_fft: int, hop_length: int, *, root: bool = False) -> None:
         super().__init__()
         if hop_length < 1 or n_fft % hop_length or n_fft // hop_length < 2:
             raise ValueError(f"an STFT of {n_fft} samples needs a hop that divides it at least twice, not {hop_length}")
         self.n_fft, self.hop_length = n_fft, hop_length
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        window = torch.hann_window(n_fft)
+        self.register_buffer("window", window.sqrt() if root else window, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         lead, length = x.shape[:-1], x.shape[-1]

@@ -48,9 +48,9 @@ def rebuild(golden: Golden) -> Any:
 
 
 def separate(model: Any, mixture: Tensor) -> Tensor:
-    """``[1, C, T]`` -> ``[1, S, C, T]``; a model that needs the true sources gets some that follow from the mixture."""
+    """``[1, C, T]`` -> ``[1, S, C, T]``; what a model needs besides follows from the mixture."""
     with torch.no_grad():
-        estimates: Tensor = model.separate(mixture, side_of(model.spec, mixture))[0]
+        estimates: Tensor = model.separate(mixture, side_of(model, mixture))[0]
     return estimates
 
 

@@ -13,6 +13,7 @@ from separation.models.sizes import PAPER_SIZES, parameters
         ("htmd-net", 4_564_463),
         ("htmd-net/masking", 1_962_881),
         ("wave-u-net", 10_263_002),
+        ("umss", 5_573_961),
     ],
 )
 def test_published_numbers_are_exact(name: str, published: int) -> None:
