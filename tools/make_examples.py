@@ -1,10 +1,12 @@
 """Make the bundled examples again from the Debian packages they come from.
 
-    python -m tools.make_examples --packages ROOT [--output assets/examples]
+    python -m tools.make_examples --packages ROOT [--output assets/examples] [--lessons assets/lessons]
 
 ROOT is where the packages are unpacked (``dpkg -x PACKAGE.deb ROOT``), or ``/`` where they are installed. Each example is
 a folder with the mixture, its true stems (FLAC, 16 bit) and `example.json`; the mixture is the sum of the stems, sample by
 sample, after one common gain. The licence texts beside them are kept by hand: this command leaves them alone.
+
+Lessons, for the Learn page, are folders with `lesson.json` and clips of each source; the mixture holds other seconds of them.
 """
 
 import argparse
@@ -18,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
+
+from separation.audio import resample
 
 Samples = NDArray[np.float64]
 
@@ -39,6 +43,8 @@ PHRASES = (
     "moon_earth moon_star moon_moonwalker",
 )
 MOON = "astronaut monster rocket planet star hotel sign radar satellite robot earth ufo alien fallingstar moonwalker"
+LESSON_RATE = 16000  # Hz, what models that learn from clips hear
+LESSON_CLIP = 12.0  # s, of each source
 PIZZA = "anchovy bacon cheese cucumber mushroom olive onion oregano pepper pepperoni pineapple salami tomato broccolli"
 
 
@@ -76,6 +82,35 @@ class Example:
     sample_rate: int
     stems: dict[str, Samples] = field(repr=False)
     credits: tuple[Credit, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One folder of `assets/lessons`: what `lesson.json` says, and the audio that it names.
+
+    Args:
+        name: of the folder.
+        fields: of `lesson.json`, but for the credits.
+        audio: file -> samples ``[T, 1]`` at `LESSON_RATE`.
+        credits: of everything in the folder.
+    """
+
+    name: str
+    fields: dict[str, object]
+    audio: dict[str, Samples] = field(repr=False)
+    credits: tuple[Credit, ...]
+
+
+def write_lesson(lesson: Lesson, folder: Path) -> None:
+    """Write the FLAC files and `lesson.json` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, samples in lesson.audio.items():
+        scaled = samples * (10 ** (PEAK_DB / 20) / np.abs(samples).max() * 32767)
+        integers = np.round(scaled).astype(np.int16)
+        sf.write(folder / name, integers, LESSON_RATE, subtype="PCM_16", compression_level=1.0)
+    description = {**lesson.fields, "credits": [asdict(credit) for credit in lesson.credits]}
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    (folder / "lesson.json").write_text(text + "\n", encoding="utf-8")
 
 
 def write(example: Example, folder: Path) -> None:
@@ -198,6 +233,89 @@ def guitar_and_band(root: Path) -> Example:
     )
 
 
+def two_voices(root: Path) -> Lesson:
+    """A woman and a man: other words of both to learn from, and both at once."""
+    woman, man = root / KTUBERLING / "en", root / KTUBERLING / "wa"
+    moon = [f"moon_{word}" for word in MOON.split()]
+    pizza = [f"pizzeria_{word}" for word in PIZZA.split()]
+    phrases = " ".join(PHRASES).split()
+    audio = {
+        "mixture.flac": _lesson_words(woman, moon, 10.0) + _lesson_words(man, pizza, 10.0),
+        "woman.flac": _lesson_words(woman, _others(woman, {*moon, *phrases}), LESSON_CLIP),
+        "man.flac": _lesson_words(man, _others(man, set(pizza)), LESSON_CLIP),
+    }
+    of_ktuberling = "KTuberling contributors (KDE): Albert Astals Cid, Éric Bischoff, Meni Livne and others", *GPL_2
+    return Lesson(
+        "two-voices",
+        {
+            "title": "two voices",
+            "summary": "A woman says what is on the moon, in English, and a man what is on a pizza, in Walloon. Learned from "
+            "other words of both.",
+            "order": 1,
+            "system": "nmf",
+            "components": 20,
+            "mixture": "mixture.flac",
+            "sources": [{"name": "woman", "clips": ["woman.flac"]}, {"name": "man", "clips": ["man.flac"]}],
+        },
+        audio,
+        (
+            Credit(
+                "woman.flac, and the woman in mixture.flac: single English words, cut, levelled and joined",
+                *of_ktuberling,
+                "Debian package ktuberling-data, sounds/en",
+            ),
+            Credit(
+                "man.flac, and the man in mixture.flac: single Walloon words, cut, levelled and joined",
+                *of_ktuberling,
+                "Debian package ktuberling-data, sounds/wa",
+            ),
+        ),
+    )
+
+
+def voice_and_music(root: Path) -> Lesson:
+    """The example with a voice over music: learned from other words of the voice, and a later part of the music."""
+    music = _read(root / WESNOTH / "silvan_sanctuary.ogg", 44100, 80.0, LESSON_CLIP).mean(axis=1, keepdims=True)
+    return Lesson(
+        "voice-and-music",
+        {
+            "title": "a voice and music",
+            "summary": "Words over lute and flute. Learned from other words of the voice, and from a later part of the music.",
+            "order": 2,
+            "system": "nmf",
+            "components": 20,
+            "mixture": "../../examples/voice-over-music/mixture.flac",
+            "sources": [
+                {"name": "vocals", "clips": ["../two-voices/woman.flac"]},
+                {"name": "accompaniment", "clips": ["music.flac"]},
+            ],
+        },
+        {"music.flac": _lesson_rate(music, 44100)},
+        (
+            Credit(
+                "music.flac: 12 seconds of “Silvan Sanctuary”, level changed, faded at the ends",
+                "The Battle for Wesnoth contributors: David White and others",
+                *GPL_2,
+                "Debian package wesnoth-1.16-music, silvan_sanctuary.ogg",
+            ),
+        ),
+    )
+
+
+def _others(folder: Path, without: set[str]) -> list[str]:
+    """The words of a voice that are not in `without`."""
+    return [path.stem for path in sorted(folder.glob("*.ogg")) if path.stem not in without]
+
+
+def _lesson_words(folder: Path, words: Iterable[str], duration: float) -> Samples:
+    return _lesson_rate(_words(folder, words, 44100, 0.0, duration), 44100)
+
+
+def _lesson_rate(samples: Samples, rate: int) -> Samples:
+    """Samples ``[T, 1]`` at the rate of lessons."""
+    return resample(samples.T.astype(np.float32), rate, LESSON_RATE).T.astype(np.float64)
+
+
 def _words(folder: Path, words: Iterable[str], rate: int, at: float, duration: float) -> Samples:
     """Words one after the other from `at` seconds, as often as it takes, cut at `duration`; mono."""
     result = np.zeros((round(duration * rate), 1))
@@ -249,12 +367,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the bundled examples from Debian packages.")
     parser.add_argument("--packages", type=Path, required=True, help="folder with the unpacked packages, or /")
     parser.add_argument("--output", type=Path, default=Path("assets/examples"))
+    parser.add_argument("--lessons", type=Path, default=Path("assets/lessons"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for make in (voice_over_music, two_speakers, guitar_and_band):
         example = make(arguments.packages)
         write(example, arguments.output / example.name)
         logging.getLogger(__name__).info("%s", arguments.output / example.name)
+    for teach in (two_voices, voice_and_music):
+        lesson = teach(arguments.packages)
+        write_lesson(lesson, arguments.lessons / lesson.name)
+        logging.getLogger(__name__).info("%s", arguments.lessons / lesson.name)
 
 
 if __name__ == "__main__":

@@ -334,6 +334,41 @@ def learning(loss: Curve, validation: Curve, step: int) -> Figure:
     return _figure(figure, label, ("curve", "step", "value"), rows)
 
 
+def curves(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], up: Axis) -> Figure:
+    """How several models learned: a colour a model, a line a seed.
+
+    Args:
+        runs: model -> seed after seed -> (step, value).
+        up: what the value is.
+    """
+    figure = go.Figure(layout=_layout(height=380))
+    for place, (name, seeds) in enumerate(runs.items()):
+        for seed, points in enumerate(seeds):
+            figure.add_scatter(
+                x=[step for step, _ in points], y=[value for _, value in points], mode="lines+markers",
+                name=escape(name), legendgroup=name, showlegend=seed == 0, opacity=1 - 0.25 * seed,
+                line={"color": _series(place), "width": 2}, marker={"symbol": _symbol(place), "size": 6},
+                hovertemplate=f"step %{{x}}<br>%{{y:.2f}} {escape(up.unit)}<extra>{escape(name)}, seed {seed}</extra>",
+            )  # fmt: skip
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
+    figure.update_yaxes(title_text=escape(up.label), automargin=True)
+    rows = [
+        (name, seed, *point)
+        for name, seeds in runs.items() for seed, points in enumerate(seeds) for point in points
+    ]  # fmt: skip
+    return _figure(figure, f"{up.label} by optimiser step", ("model", "seed", "step", up.label), rows)
+
+
+def equals(figure: Figure) -> Figure:
+    """A scatter of two metrics of one unit with the line on which both are equal."""
+    spec = go.Figure(figure.spec)
+    values = [float(value) for row in figure.rows for value in row[2:4] if isinstance(value, float)]
+    ends = list(_ends(values)) if values else [0.0, 1.0]
+    spec.add_scatter(x=ends, y=ends, mode="lines", line={"color": _DIM, "dash": "dash", "width": 1.2}, name="equal")
+    return Figure(spec.to_plotly_json(), figure.label, figure.columns, figure.rows)
+
+
 def _band(curve: Curve) -> "go.Scatter":
     """One standard error to each side, as a filled outline."""
     there = [

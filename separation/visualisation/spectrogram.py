@@ -153,7 +153,7 @@ def _band_power(reader: Readable, start: int, length: int, width: int, height: i
     """Mean power of the bins of each row, ``[height, width]``."""
     n_fft = _frame_length(reader.sample_rate)
     window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
-    rows = _row_weights(frequency_edges(height, reader.sample_rate, scale), n_fft, reader.sample_rate)
+    rows = row_weights(frequency_edges(height, reader.sample_rate, scale), n_fft, reader.sample_rate)
     parts = []
     for frames in _looks(reader, start, length, width, n_fft):
         spectra = np.fft.rfft(frames * window, axis=-1)
@@ -194,7 +194,7 @@ def _frame_length(sample_rate: int) -> int:
     return int(2 ** np.clip(np.round(np.log2(FRAME_SECONDS * sample_rate)), 6, 14))
 
 
-def _row_weights(edges: Floats, n_fft: int, sample_rate: int) -> NDArray[np.float32]:
+def row_weights(edges: Floats, n_fft: int, sample_rate: int) -> NDArray[np.float32]:
     """How much of each bin a row averages, ``[height, n_fft // 2 + 1]``; a bin is as wide as the gap to the next."""
     position = edges[:, None] * n_fft / sample_rate
     below = np.clip(position - np.arange(n_fft // 2 + 1) + 0.5, 0, 1)
