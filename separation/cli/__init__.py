@@ -10,7 +10,20 @@ import typer
 from rich.markup import escape
 
 from separation import __version__
-from separation.cli import claims, datasets, evaluate, mix, models, ratings, separate, serve, standings, train
+from separation.cli import (
+    claims,
+    datasets,
+    evaluate,
+    learn,
+    mix,
+    models,
+    pitch,
+    ratings,
+    separate,
+    serve,
+    standings,
+    train,
+)
 from separation.cli.shared import app, talk
 from separation.errors import SeparationError
 
@@ -19,9 +32,11 @@ __all__ = [
     "claims",
     "datasets",
     "evaluate",
+    "learn",
     "main",
     "mix",
     "models",
+    "pitch",
     "ratings",
     "separate",
     "serve",

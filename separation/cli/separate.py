@@ -16,6 +16,8 @@ from separation.errors import DataError, SeparationError
 
 if TYPE_CHECKING:
     from separation.engine import Options
+    from separation.engine.memory import Carried
+    from separation.engine.pitches import Pitches
     from separation.models.protocol import Separator
 
 
@@ -64,10 +66,30 @@ def separate(
         list[str] | None,
         typer.Option(help="NAME=FILE, a true source of the one recording, for --model oracle:irm2; may be repeated."),
     ] = None,
+    pitch: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="VOICE=F0.csv, the pitch of a voice of the one recording (time,f0), for --model umss; repeated."
+        ),
+    ] = None,
+    voices: Annotated[
+        int | None,
+        typer.Option(
+            help="How many voices to find in a recording without --pitch, for --model umss (1 to 6; 4 if not said)."
+        ),
+    ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with the voices in this file, and keep them there after each recording (models with a memory, as "
+            "disentangled). It is begun if it is not there."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Separate recordings. A bad file is reported and the rest goes on; the exit status is then 1."""
     from separation.engine import Options, separate_file
+    from separation.engine.memory import write_memory
     from separation.hub import load
 
     options = Options(device=device.value, band=band.value, consistency=consistency)
@@ -84,10 +106,15 @@ def separate(
         truths = _references(reference or [])
         told = _oracle(model, truths, list(recordings))
         loaded = load(model, progress=_download_bar(bar, model)) if told is None else told
-        separator, options = _edited(loaded, options, sharpness, threshold_db, mute or [], intermediate)
+        pitches, named = _pitches(model, loaded, pitch or [], voices, len(recordings))
+        separator, options = _edited(named, options, sharpness, threshold_db, mute or [], intermediate)
+        carried = None if memory is None else _carried(memory, separator)
         for path, folder in recordings.items():
             task = bar.add_task(path.name)
             try:
+                tracks = _found(path, voices, bar) if pitches is None and named is not loaded else pitches
+                if tracks is not None and tracks is not pitches:
+                    tracks.write(folder / "pitch")
                 done = separate_file(
                     separator,
                     path,
@@ -97,9 +124,13 @@ def separate(
                     sources=source,
                     residual=residual,
                     references=truths,
+                    pitches=tracks,
                     options=options,
                     progress=lambda p, task=task: bar.update(task, completed=p.done, total=p.total),  # type: ignore[misc]
+                    carried=carried,
                 )
+                if memory is not None and carried is not None:
+                    write_memory(memory, separator, carried.state)
             except (SeparationError, OSError) as error:
                 results.append(_failure(path, error))
                 talk.print(f"[red]{path}[/red]: {error}", soft_wrap=True)
@@ -154,6 +185,75 @@ def _oracle(model: str, references: dict[str, Path], recordings: list[Path]) -> 
     check_told(model, recordings[0].name, references)
     with open_reader(recordings[0]) as reader:
         return build_oracle(oracle, sources=tuple(references), sample_rate=reader.sample_rate)
+
+
+def _pitches(
+    model: str, separator: "Separator", words: list[str], voices: int | None, recordings: int
+) -> "tuple[Pitches | None, Separator]":
+    """The pitch tracks that were given, if any were; and the separator for the voices there will be.
+
+    Raises:
+        DataError: a word is not VOICE=FILE; pitch for an ordinary model or for several recordings, or both tracks and a number.
+    """
+    from separation.engine.pitches import VOICES, Pitches
+    from separation.models import PITCH, with_voices
+    from separation.transforms import read_track, voice_names
+
+    if PITCH not in separator.spec.needs:
+        if words or voices is not None:
+            raise DataError(
+                "Use the pitch of voices", f"{model} does not go by it", "Leave it out, or use --model umss"
+            )
+        return None, separator
+    files: dict[str, Path] = {}
+    for text in words:
+        name, given, path = text.partition("=")
+        if not (name and given and path) or name in files:
+            raise DataError(
+                f"Take the pitch track {text}", "it is no VOICE=FILE, or the second one", "Write VOICE=F0.csv"
+            )
+        files[name] = Path(path)
+    if files and (recordings != 1 or voices is not None):
+        found = f"there are {recordings} recordings" if recordings != 1 else f"{voices} voices are asked for as well"
+        raise DataError("Use the pitch tracks", found, "Give tracks with one recording, or --voices without tracks")
+    if not files:
+        return None, with_voices(separator, voice_names(VOICES if voices is None else voices))
+    pitches = Pitches({name: read_track(path) for name, path in files.items()}, "file")
+    return pitches, with_voices(separator, pitches.names)
+
+
+def _found(path: Path, voices: int | None, bar: Progress) -> "Pitches":
+    """The pitch of every voice as it is found in a recording."""
+    from tempfile import TemporaryDirectory
+
+    from separation.audio import open_reader
+    from separation.engine.pitches import VOICES, find_pitches
+
+    task = bar.add_task(f"{path.name}: pitch", total=1.0)
+    try:
+        with TemporaryDirectory(prefix="earshot-") as scratch, open_reader(path, scratch=Path(scratch)) as reader:
+            return find_pitches(
+                reader,
+                VOICES if voices is None else voices,
+                progress=lambda fraction: bar.update(task, completed=fraction),
+            )
+    finally:
+        bar.remove_task(task)
+
+
+def _carried(memory: Path, separator: "Separator") -> "Carried":
+    """What the separator goes on with.
+
+    Raises:
+        ModelError: the separator has no memory, or the file is that of another.
+    """
+    from separation.engine.memory import Carried, read_memory
+    from separation.errors import ModelError
+
+    if not separator.spec.stateful:
+        found = "this model passes nothing from chunk to chunk"
+        raise ModelError(f"Keep voices in {memory}", found, "Use a model with a memory, such as disentangled")
+    return read_memory(memory, separator) if memory.exists() else Carried()
 
 
 def _edited(

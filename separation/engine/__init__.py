@@ -8,10 +8,16 @@ stitch     the same voice on the same track
 overlap    chunks -> one stream
 delivery   raw estimates -> tracks, and how well they add up
 references true sources beside a recording
+pitches    the pitch of every voice beside a recording: kept, found, told to models that go by it
+pitch_finding the same for a recording that is not separated yet, in the background
 device     where, how precisely, and what when memory is short
 observe    looking over the engine's shoulder
 latents    what a model did inside, pooled while it runs
+blocks     the same for models with a block a source: blocks, their covariance, the memory
+memory     what a stateful separator goes on with in another recording, as a file too
 edits      separators with their masks changed
+editing    edits, and separations by corrected pitches, as jobs beside their original
+voices     what a model of voices says of each, pooled while it runs
 uploads    stems that a visitor hands over, looked at and kept
 mixes      a mixture built from stems at chosen levels
 drafts     a chosen recording before it is separated: seen, heard, expired

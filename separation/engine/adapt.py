@@ -15,14 +15,14 @@ shares are equal. The model's rate and the recording's play no part here; see `b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log2
 
 import torch
 from torch import Tensor
 
-from separation.models.protocol import LatentSeparator, Separator, State
+from separation.models.protocol import Inside, InsideSeparator, LatentSeparator, Separator, State
 from separation.transforms import STFT
 
 RATIO_WINDOW = 0.046
@@ -40,12 +40,14 @@ class Estimate:
         state: for the next chunk.
         latent: ``[B, C, N, K]``, or None if nobody looks or the model has none.
         masks: ``[B, S, C or 1, N, K]``, or None likewise.
+        seen: what else an `InsideSeparator` shows; nothing likewise.
     """
 
     stems: Tensor
     state: State = None
     latent: Tensor | None = None
     masks: Tensor | None = None
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def estimate(
@@ -68,7 +70,7 @@ def estimate(
         twice = _direct(separator, mixture.expand(-1, 2, -1), side, state, inside)
         return Estimate(twice.stems.float().mean(2, keepdim=True), twice.state, twice.latent, twice.masks)
     mid = mixture.mean(1, keepdim=True)
-    if takes == 1 and isinstance(separator, LatentSeparator) and not separator.spec.stateful:
+    if takes == 1 and isinstance(separator, LatentSeparator) and _in_one_call(separator):
         return _masks_of_mid(separator, mixture, mid, side, state, inside)
     of_mid = estimate(separator, mid, side, state)
     return Estimate(by_ratio(of_mid.stems, mid, mixture, separator.spec.sample_rate), of_mid.state)
@@ -79,12 +81,23 @@ def _direct(separator: Separator, mixture: Tensor, side: Mapping[str, Tensor], s
         stems, after = separator.separate(mixture, side, state)
         return Estimate(stems, after)
     latent = separator.encode(mixture)
-    masks = separator.masks(latent, side, state)
-    if separator.spec.stateful:  # only `separate` gives the state for the next chunk
+    if not _in_one_call(separator):  # only `separate` gives the state for the next chunk
         stems, after = separator.separate(mixture, side, state)
-        return Estimate(stems, after, latent, masks)
+        return Estimate(stems, after, latent, separator.masks(latent, side, state))
+    masks, after, seen = _look(separator, latent, side, state)
     decoded = separator.decode(masks * latent.unsqueeze(1), mixture.shape[-1])
-    return Estimate(separator.refine(decoded, mixture), None, latent, masks)
+    return Estimate(separator.refine(decoded, mixture), after, latent, masks, seen)
+
+
+def _in_one_call(separator: LatentSeparator) -> bool:
+    """Whether the masks can be had together with the state for the next chunk, where there is one."""
+    return isinstance(separator, InsideSeparator) or not separator.spec.stateful
+
+
+def _look(separator: LatentSeparator, latent: Tensor, side: Mapping[str, Tensor], state: State) -> Inside:
+    if isinstance(separator, InsideSeparator):
+        return separator.inside(latent, side, state)
+    return Inside(separator.masks(latent, side, state), None, {})
 
 
 def _masks_of_mid(
@@ -92,13 +105,13 @@ def _masks_of_mid(
 ) -> Estimate:
     batch, channels, length = mixture.shape
     latent = model.encode(mixture)
-    masks = model.masks(model.encode(mid), side, state)
+    masks, after, seen = _look(model, model.encode(mid), side, state)
     decoded = model.decode(masks * latent.unsqueeze(1), length)
     # A mono model's refinement knows one channel: channels pass as items of the batch.
     alone = decoded.transpose(1, 2).reshape(batch * channels, -1, 1, length)
     refined = model.refine(alone, mixture.reshape(batch * channels, 1, length))
     stems = refined.reshape(batch, channels, -1, length).transpose(1, 2)
-    return Estimate(stems, None, latent, masks) if inside else Estimate(stems)
+    return Estimate(stems, after, latent, masks, seen) if inside else Estimate(stems, after)
 
 
 def by_ratio(estimates: Tensor, mid: Tensor, mixture: Tensor, sample_rate: int) -> Tensor:

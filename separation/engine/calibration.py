@@ -18,6 +18,10 @@ from typing import Any
 import torch
 
 from separation.models.protocol import Separator, Spec
+from separation.models.voices import PITCH, PitchSeparator
+
+MOST = 400
+"""Pairs that are remembered, those that were measured last: models that visitors teach come and go."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ class Calibration:
 
     def put(self, model: str, device: str, speed: Speed) -> None:
         with self._lock:
-            known = self._read() | {_key(model, device): asdict(speed)}
+            known = self._read()
+            known.pop(_key(model, device), None)  # what was measured last stands last
+            known[_key(model, device)] = asdict(speed)
+            known = dict(list(known.items())[-MOST:])
             temporary = self._path.with_suffix(f".{os.getpid()}")  # another process may be writing too
             temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
             temporary.replace(self._path)
@@ -92,17 +99,21 @@ def hop(spec: Spec) -> float:
 
 
 def time_chunk(separator: Separator, device: str) -> Speed:
-    """Run one chunk of noise twice and time the second, when everything is warm."""
+    """Run one chunk of noise twice and time the second, when everything is warm. What goes by pitch is told one."""
     spec = separator.spec
     length = math.ceil(spec.segment * spec.sample_rate / spec.multiple_of) * spec.multiple_of
     chunk = torch.randn(1, spec.channels or 1, length, generator=torch.Generator().manual_seed(0)).to(device) * 0.1
+    side = {}
+    if PITCH in spec.needs and isinstance(separator, PitchSeparator):
+        hz = torch.linspace(400, 100, len(spec.sources), device=chunk.device)
+        side[PITCH] = hz[None, :, None].repeat(1, 1, 1 + math.ceil(length / separator.pitch_hop))
     on_cuda = torch.device(device).type == "cuda"
     with torch.no_grad():
-        separator.separate(chunk)
+        separator.separate(chunk, side)
         if on_cuda:
             torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
-        estimates, _ = separator.separate(chunk)
+        estimates, _ = separator.separate(chunk, side)
         estimates.sum().item()  # waits for the accelerator
         seconds = time.perf_counter() - started
     return Speed(seconds, hop(spec), torch.cuda.max_memory_allocated(device) if on_cuda else None)

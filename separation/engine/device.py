@@ -16,7 +16,7 @@ from torch import Tensor
 
 from separation.engine.options import Options
 from separation.errors import DeviceError
-from separation.models.protocol import LatentSeparator, Separator
+from separation.models.protocol import InsideSeparator, LatentSeparator, Separator
 
 CUDA_BATCH = 8
 HALF = ("fp16", "fast")
@@ -206,7 +206,8 @@ class Compiled:
     @classmethod
     def of(cls, separator: Separator) -> "Compiled":
         """That of `separator`, made if there is none."""
-        name = "masks" if isinstance(separator, LatentSeparator) else "separate"
+        latent = "inside" if isinstance(separator, InsideSeparator) else "masks"
+        name = latent if isinstance(separator, LatentSeparator) else "separate"
         kept = separator.__dict__.get(name)
         return kept if isinstance(kept, Compiled) else cls(separator, name)
 

@@ -4,6 +4,10 @@ Who asks twice for the same gets the same job. The ids lie in the original's fol
 asked for, so that edits go when their original goes (`Job.delete`). What can be known without the model is checked here, before
 anything waits in a queue; the rest (does its latent have ideal masks?) the model says itself, in the job's state.
 
+Another separation with corrected pitches (`engine.pitches`) is made in the same way and heard beside the original likewise.
+
+Another separation with corrected pitches (`engine.pitches`) is made and heard beside its original in the same way.
+
 Not what an edit does: that is `engine.edits`.
 """
 
@@ -25,6 +29,7 @@ from separation.audio import open_reader
 from separation.engine.edits import Edit, Rows
 from separation.engine.jobs import EDITS, STAGES, Job, JobStore, Request
 from separation.engine.latents import LatentGrid, basis, read_grid
+from separation.engine.pitches import Change, Pitches
 from separation.engine.stages import LATENTS
 from separation.errors import Busy, JobError, ModelError, UnknownJob
 from separation.metrics import si_sdr
@@ -113,22 +118,55 @@ class Editing:
             Busy: too many edits at once.
             DiskFull: there is no room.
         """
+        job, described = self._editable(job_id, wish.stage)
+        _check(job, wish, grid_of(job, wish.stage), staged=staged)
+        return self._take(job, _stretch(described, wish.region), edit=wish.edit, pitches=job.pitches)
+
+    def correct(
+        self, job_id: str, stage: str, region: tuple[float, float] | None, changes: Sequence[Change]
+    ) -> tuple[Job, bool]:
+        """The job of a separation with other pitches, and whether it was made just now.
+
+        Args:
+            job_id: of the separation.
+            stage: of it: ``preview`` or ``full``.
+            region: from and to in seconds of the recording; None for the whole stage.
+            changes: to the pitches that it was made with.
+
+        Raises:
+            UnknownJob, JobError, ModelError, Busy, DiskFull: as in `ask`.
+        """
+        job, described = self._editable(job_id, stage)
+        pitches = job.pitches
+        if pitches is None:
+            found = f"the model {job.request.model} does not go by the pitch of voices"
+            raise ModelError("Correct the pitch", found, "Choose a model that does")
+        other = pitches.changed(changes)
+        other.check(job.request.name, (described["start"] + described["length"]) / described["sample_rate"])
+        return self._take(job, _stretch(described, region), edit=None, pitches=other)
+
+    def _editable(self, job_id: str, stage: str) -> tuple[Job, dict[str, Any]]:
+        """A separation, and a stage of it that is there."""
         job = self._store.get(job_id)
-        if job.request.edit is not None:
+        if job.request.edit_of is not None:
             raise JobError(_ASKED, "it is an edit itself", "Edit the separation that it was made from")
-        described = job.stage(wish.stage)
+        described = job.stage(stage)
         if described is None:
             raise UnknownJob(_ASKED, "it has no such result (yet)", "Wait until it is ready")
-        _check(job, wish, grid_of(job, wish.stage), staged=staged)
-        start, length = _stretch(described, wish.region)
+        return job, described
+
+    def _take(
+        self, job: Job, stretch: tuple[int, int, int], *, edit: Edit | None, pitches: Pitches | None
+    ) -> tuple[Job, bool]:
+        """A job beside this one for a stretch of it: rate, first sample and samples."""
+        rate, start, length = stretch
         folder = job.folder / EDITS
-        key = _key(job, wish.edit, start, length)
+        key = _key(job, edit, pitches, start, length)
         with self._lock:
             known = self._known(folder / key)
             if known is not None:
                 return known, False
-            self._make_room(folder, is_long=length > LONGEST * described["sample_rate"])
-            rate = described["sample_rate"]
+            self._make_room(folder, is_long=length > LONGEST * rate)
             made = self._store.create(
                 job.input,
                 Request(
@@ -138,10 +176,11 @@ class Editing:
                     offset=start / rate,
                     duration=length / rate,
                     options=job.request.options,
-                    edit=wish.edit,
+                    edit=edit,
                     edit_of=job.id,
                 ),
                 references=job.references,
+                pitches=pitches,
             )
             try:
                 folder.mkdir(exist_ok=True)
@@ -287,20 +326,22 @@ def _is_long(job: Job) -> bool:
     return (job.request.duration or inf) > LONGEST
 
 
-def _key(job: Job, edit: Edit, start: int, length: int) -> str:
-    wish = [edit.to_dict(), start, length, sorted(job.request.references)]
+def _key(job: Job, edit: Edit | None, pitches: Pitches | None, start: int, length: int) -> str:
+    wish: list[Any] = [None if edit is None else edit.to_dict(), start, length, sorted(job.request.references)]
+    if edit is None and pitches is not None:
+        wish += [[name, hashlib.sha256(track.hz.tobytes()).hexdigest()] for name, track in pitches.tracks.items()]
     return hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _stretch(described: dict[str, Any], region: tuple[float, float] | None) -> tuple[int, int]:
-    """First sample in the recording and number of samples of what is to be edited.
+def _stretch(described: dict[str, Any], region: tuple[float, float] | None) -> tuple[int, int, int]:
+    """Rate, first sample in the recording and number of samples of what is to be edited.
 
     Raises:
         JobError: it is too short, too long, or not inside the stage.
     """
     rate, first, length = described["sample_rate"], described["start"], described["length"]
     if region is None:
-        return first, length
+        return rate, first, length
     last = first + length
     start, stop = (round(seconds * rate) for seconds in region)
     found = ""
@@ -314,7 +355,7 @@ def _stretch(described: dict[str, Any], region: tuple[float, float] | None) -> t
     if found:
         advice = f"Choose {SHORTEST:g} to {LONGEST:g} s inside what is separated, or apply the edit to the whole of it"
         raise JobError(_ASKED, found, advice)
-    return start, min(stop - start, round(LONGEST * rate))
+    return rate, start, min(stop - start, round(LONGEST * rate))
 
 
 def _check(job: Job, wish: Wish, grid: LatentGrid | None, *, staged: bool) -> None:

@@ -12,11 +12,14 @@ from tempfile import TemporaryDirectory
 
 from separation.audio import Writer, export, open_reader
 from separation.engine.delivery import null_db
-from separation.engine.options import RESIDUAL, Options, Progress, Report
+from separation.engine.edits import Edited
+from separation.engine.memory import Carried
+from separation.engine.options import RESIDUAL, Options, Progress, Report, together
+from separation.engine.pitches import Pitches, pitch_side
 from separation.engine.references import REFERENCES, reference_side
 from separation.engine.run import run
 from separation.errors import ModelError
-from separation.models.protocol import Separator
+from separation.models import PitchSeparator, Separator
 
 FLOAT = "32f"
 
@@ -51,9 +54,11 @@ def separate_file(
     sources: Sequence[str] | None = None,
     residual: bool = False,
     references: Mapping[str, Path] | None = None,
+    pitches: Pitches | None = None,
     options: Options = Options(),  # noqa: B008  (frozen)
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    carried: Carried | None = None,
 ) -> Separated:
     """Separate `recording` into ``folder/SOURCE.FORMAT``, at its own rate, channels and length.
 
@@ -61,6 +66,8 @@ def separate_file(
         sources: which stems; all by default.
         residual: write the mixture minus the raw estimates too.
         references: the true sources by name, for a separator that needs them; its estimates are written as they are.
+        pitches: the pitch of every voice, for a separator that goes by it (and has these voices for sources: `pitches.told`).
+        carried: what a stateful separator begins with, and afterwards ended with.
 
     Raises:
         ModelError: a source is not one of the model's.
@@ -78,6 +85,13 @@ def separate_file(
             }
             side = reference_side(truths, separator.spec, mixture=reader)
             options = replace(options, consistency=False)  # to make them add up would improve on an oracle
+        if separator.spec.partial:
+            options = replace(options, consistency=False)
+        inner = separator.separator if isinstance(separator, Edited) else separator
+        if isinstance(inner, PitchSeparator) and pitches is not None:
+            duration = reader.length / reader.sample_rate
+            pitches.check(recording.name, duration)
+            side = together(side, pitch_side(inner, pitches, start=0.0, duration=duration))
         with ExitStack() as writing:
             raw = {
                 name: writing.enter_context(
@@ -91,7 +105,16 @@ def separate_file(
                 )
                 for name in names
             }
-            report = run(separator, reader, raw, options=options, progress=progress, cancelled=cancelled, side=side)
+            report = run(
+                separator,
+                reader,
+                raw,
+                options=options,
+                progress=progress,
+                cancelled=cancelled,
+                side=side,
+                carried=carried,
+            )
         exact = format == "wav" and bit_depth == FLOAT  # floats hold what lies beyond full scale
         gain = 1.0 if exact else report.gain
         files = {}

@@ -11,6 +11,7 @@ visitor. This file knows nothing about models or threads; `engine.workers` does 
     ID/input/FILE            the recording
     ID/references/NAME.EXT   true sources, where the visitor has them
     ID/offered/              uploads that may become references (`engine.offers`)
+    ID/pitch/                the pitch of every voice (`engine.pitches`), for models that go by it
     ID/scratch/              decoded copies, while the job runs
     ID/original              where the upload lies that goes when the job goes, if it was handed over with one
     ID/from                  the id of the draft that it was made of (`engine.drafts`), which goes when the job goes
@@ -37,6 +38,7 @@ from separation.engine.drafts import Drafts, delete_draft, link_or_copy
 from separation.engine.edits import Edit
 from separation.engine.mixes import Mixes
 from separation.engine.options import Options
+from separation.engine.pitches import Pitches, read_pitches
 from separation.engine.references import check_names
 from separation.errors import JobError, UnknownJob
 
@@ -46,6 +48,8 @@ Phase = Literal["read", "preview", "separate", "write"]
 STAGES = ("preview", "full")
 DRAFTS = "drafts"
 """The folder of the drafts, beside the jobs."""
+PITCHES = "pitch"
+"""The folder of a job, or of a draft, that has the pitch of every voice."""
 EDITS = "edits"
 """The folder of a job that has the ids of its edits."""
 UNFINISHED: frozenset[str] = frozenset({"waiting", "running"})
@@ -57,7 +61,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor asks for; JSON-able, and never changed, but for the references, which may come later.
+    """What a visitor asks for; JSON-able, and never changed, but for references and pitches, which may come later.
 
     Args:
         model: a name that `hub.load` understands.
@@ -70,6 +74,8 @@ class Request:
         references: names of the true sources that came along.
         edit: what to change inside the model; None for the model as it is.
         edit_of: id of the job whose tracks an edit means by the names of sources; None if it is of none.
+        pitches: names of the voices whose pitch is known, for models that go by it.
+        voices: how many to find in the recording where no pitches came along; None: in the references.
     """
 
     model: str
@@ -82,6 +88,13 @@ class Request:
     references: tuple[str, ...] = ()
     edit: Edit | None = None
     edit_of: str | None = None
+    pitches: tuple[str, ...] = ()
+    voices: int | None = None
+
+    @property
+    def corrects(self) -> bool:
+        """It is another one's separation with other pitches."""
+        return self.edit_of is not None and self.edit is None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,6 +107,7 @@ class Request:
                 **fields,
                 "sources": None if sources is None else tuple(sources),
                 "references": tuple(fields["references"]),
+                "pitches": tuple(fields.get("pitches", ())),
                 "options": Options(**fields["options"]),
                 "edit": None if fields.get("edit") is None else Edit.from_dict(fields["edit"]),
             }
@@ -176,6 +190,15 @@ class Job:
     def references(self) -> dict[str, Path]:
         """The true sources that came along, by name."""
         return {name: _only_file(self.folder / "references", f"{name}.*") for name in self.request.references}
+
+    @property
+    def pitches(self) -> Pitches | None:
+        """The pitch of every voice, where that is known.
+
+        Raises:
+            DataError: somebody has changed the files, and they cannot be read.
+        """
+        return read_pitches(self.folder / PITCHES) if self.request.pitches else None
 
     @property
     def original(self) -> "Job | None":
@@ -278,6 +301,19 @@ class Job:
         _write_json(self.folder / "request.json", request.to_dict())
         return replace(self, request=request)
 
+    def write_pitches(self, pitches: Pitches) -> "Job":
+        """Keep the pitch of every voice, and return the job that has it. Only the worker that runs the job may call this.
+
+        Raises:
+            UnknownJob: the job has been deleted.
+        """
+        if not self.folder.exists():
+            raise _unknown()
+        pitches.write(self.folder / PITCHES)
+        request = replace(self.request, pitches=pitches.names)
+        _write_json(self.folder / "request.json", request.to_dict())
+        return replace(self, request=request)
+
     def tracks(self, stage: str) -> dict[str, Path]:
         """The tracks of a complete stage, in order; empty while there is none."""
         described = self.stage(stage)
@@ -335,6 +371,7 @@ class JobStore:
         request: Request,
         *,
         references: Mapping[str, Path] | None = None,
+        pitches: Pitches | None = None,
         move: bool = False,
         owned: bool = False,
         draft: str = "",
@@ -345,6 +382,7 @@ class JobStore:
             source: the recording; the job takes a copy, or gives it a second name where the disk can.
             request: what to do with it; its `references` are set from the argument below.
             references: true sources to hear and score beside the estimates, by name.
+            pitches: the pitch of every voice.
             move: take the recording itself instead of a copy.
             owned: `source` is a visitor's upload: it stays for other jobs, and is deleted with this one.
             draft: id of the visitor's draft that `source` belongs to, which is deleted with this job.
@@ -355,7 +393,7 @@ class JobStore:
         """
         references = dict(references or {})
         check_names(references)
-        request = replace(request, references=tuple(references))
+        request = replace(request, references=tuple(references), pitches=() if pitches is None else pitches.names)
         require_disk(self.folder, sum(path.stat().st_size for path in (source, *references.values())))
         job_id = _new_id()
         # Built under a name that is not an id, then renamed: no other process ever sees half a job.
@@ -366,6 +404,8 @@ class JobStore:
             for name, path in references.items():
                 (building / "references").mkdir(exist_ok=True)
                 link_or_copy(path, building / "references" / f"{name}{path.suffix}")
+            if pitches is not None:
+                pitches.write(building / PITCHES)
             if owned:
                 (building / "original").write_text(str(source.absolute()), encoding="utf-8")
             if draft:

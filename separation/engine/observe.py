@@ -4,7 +4,8 @@ The engine keeps nothing (five minutes of masks are gigabytes): an observer pool
 observers no latent is computed apart, and with them the tracks are the same by the law of latent separators.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -21,6 +22,7 @@ class ChunkView:
         estimates: ``[S, C, T]``, raw, in the order of the tracks.
         latent: ``[C, N, K]`` of the (normalised) mixture; None if the separator is not a latent one.
         masks: ``[S, C or 1, N, K]`` in the order of the tracks, or None.
+        seen: what else the model shows (`models.protocol.Inside`), by name, ``[S, *, K']`` in the order of the tracks.
     """
 
     start: int
@@ -29,6 +31,7 @@ class ChunkView:
     estimates: Tensor
     latent: Tensor | None
     masks: Tensor | None
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Observer(Protocol):

@@ -23,6 +23,13 @@ SideInformation = Callable[[int, int], Mapping[str, Tensor]]
 what the model needs for that stretch, by name, without a batch axis."""
 
 
+def together(one: SideInformation | None, other: SideInformation) -> SideInformation:
+    """What both tell."""
+    if one is None:
+        return other
+    return lambda start, length: {**one(start, length), **other(start, length)}
+
+
 @dataclass(frozen=True)
 class Options:
     """How the engine runs; how a model sounds is not decided here, but for `consistency` and `band`.

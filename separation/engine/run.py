@@ -9,7 +9,7 @@ page.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -22,6 +22,7 @@ from separation.engine.band import to_recording
 from separation.engine.chunks import ChunkReader, Plan, plan
 from separation.engine.delivery import common_gain, deliver
 from separation.engine.device import Ladder, is_out_of_memory, to_device
+from separation.engine.memory import Carried
 from separation.engine.observe import ChunkView, Observer
 from separation.engine.options import RESIDUAL, Options, SideInformation, Sink
 from separation.engine.options import Progress as Progress
@@ -46,6 +47,7 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     side: SideInformation | None = None,
+    carried: Carried | None = None,
 ) -> Report:
     """Separate a recording.
 
@@ -60,6 +62,7 @@ def run(
         progress: told after every model call.
         cancelled: asked before every model call.
         side: gives what ``spec.needs`` names.
+        carried: the state that a stateful separator begins with; afterwards the one that it ended with.
 
     Raises:
         Cancelled: `cancelled` said so. Sinks then hold the beginning; what becomes of it is the caller's business.
@@ -70,10 +73,14 @@ def run(
     """
     started = time.perf_counter()
     _check(separator, reader, sinks, side)
+    if separator.spec.partial:
+        options = replace(options, consistency=False)
     layout = plan(separator.spec, reader.sample_rate, reader.length, options)
     ladder = Ladder.of(separator, options)
     minimal_calls = ceil(layout.minimal / ladder.batch)
     caller = _Caller(separator, ladder, layout, cancelled or _never, side, bool(observers))
+    if carried is not None:
+        caller.state = carried.state
     if separator.spec.normalise:
         deviation = scan(reader, cancelled=cancelled).deviation
         caller.scale = deviation if deviation > SILENT else 1.0
@@ -92,6 +99,8 @@ def run(
             remaining = elapsed / stream.done * (layout.count - stream.done)
             progress(Progress(stream.done, layout.count, elapsed, remaining))
     stream.finish()
+    if carried is not None:
+        carried.state = to_device(caller.state, torch.device("cpu"))
     return Report(
         tracks=tuple(sinks),
         sample_rate=reader.sample_rate,
@@ -175,6 +184,7 @@ class _Answer:
     stems: Samples  # [S, C, model_length]
     latent: Tensor | None
     masks: Tensor | None
+    seen: Mapping[str, Tensor]
 
 
 class _Caller:
@@ -191,7 +201,7 @@ class _Caller:
     ) -> None:
         self._separator, self._ladder, self._layout = separator, ladder, layout
         self._cancelled, self._side, self._inside = cancelled, side, inside
-        self._state: State = None
+        self.state: State = None
         self.scale = 1.0
         self.calls = 0
 
@@ -207,7 +217,7 @@ class _Caller:
                     self._separator,
                     mixture.to(device) / self.scale,
                     to_device(self._side_of(chunks), device),
-                    to_device(self._state, device),
+                    to_device(self.state, device),
                     inside=self._inside,
                 )
             stems = (estimate.stems.float() * self.scale).cpu()
@@ -222,12 +232,17 @@ class _Caller:
             self._ladder.to_full_precision()
             return []
         self._check(stems, mixture, chunks)
-        self._state = estimate.state if self._separator.spec.stateful else None
+        self.state = estimate.state if self._separator.spec.stateful else None
         self.calls += 1
-        latent, masks = to_device((estimate.latent, estimate.masks), torch.device("cpu"))
+        latent, masks, seen = to_device((estimate.latent, estimate.masks, estimate.seen), torch.device("cpu"))
         masks = None if masks is None else masks.float()
         return [
-            _Answer(stem, None if latent is None else latent[i], None if masks is None else masks[i])
+            _Answer(
+                stem,
+                None if latent is None else latent[i],
+                None if masks is None else masks[i],
+                {name: each[i].float() for name, each in seen.items()},
+            )
             for i, stem in enumerate(stems.numpy())
         ]
 
@@ -315,9 +330,10 @@ class _Stream:
         layout = self._layout
         first = layout.to_model(layout.context)
         fade = layout.fade * layout.model_rate // layout.sample_rate
-        masks = answer.masks
-        if masks is not None and pieces:
-            masks = torch.from_numpy(arranged(masks.numpy(), pieces))
+        masks, seen = answer.masks, answer.seen
+        if pieces:
+            masks = None if masks is None else torch.from_numpy(arranged(masks.numpy(), pieces))
+            seen = {name: torch.from_numpy(arranged(each.numpy(), pieces)) for name, each in seen.items()}
         return ChunkView(
             layout.to_model(layout.start(chunk.index)),
             slice(first, first + layout.to_model(layout.stride) + fade),
@@ -325,6 +341,7 @@ class _Stream:
             torch.from_numpy(stems),
             answer.latent,
             masks,
+            seen,
         )
 
     def _write(self, raw: Samples, mixture: Samples) -> None:

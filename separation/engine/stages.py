@@ -17,15 +17,20 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from separation.audio import PeakBuilder, Reader, RegionReader, Writer, open_reader
+from separation.engine.blocks import BlockPool, save_blocks
 from separation.engine.delivery import common_gain, null_db
 from separation.engine.edits import GUIDE, Edited, edit_sides
 from separation.engine.jobs import STAGES, Job, Request
 from separation.engine.latents import LatentPool, save_grid
-from separation.engine.options import RESIDUAL, Options, Progress, Report, SideInformation
+from separation.engine.memory import Carried, write_memory
+from separation.engine.options import RESIDUAL, Options, Progress, Report, SideInformation, together
+from separation.engine.pitches import pitch_side
 from separation.engine.references import REFERENCES, AlignedReader, reference_side
 from separation.engine.run import run
+from separation.engine.voices import VoicePool, save_voices
 from separation.errors import Cancelled, JobError
-from separation.models.protocol import LatentSeparator, Separator, Spec
+from separation.models import PitchSeparator
+from separation.models.protocol import InsideSeparator, LatentSeparator, Separator, Spec
 from separation.signals import Samples
 
 BLOCK = 1 << 17
@@ -33,6 +38,15 @@ BLOCK = 1 << 17
 
 LATENTS = "latents.npz"
 """The file of a stage that holds what the model did inside (`latents.read_grid`), for models with masks."""
+
+BLOCKS = "blocks.npz"
+"""The same for models with blocks (`blocks.read_blocks`)."""
+
+VOICES = "voices.npz"
+"""The same for models of voices (`voices.read_voices`)."""
+
+MEMORY = "memory.safetensors"
+"""The file of a stage that holds what a model with a memory ended with (`memory.read_memory`)."""
 
 TOLD = "This oracle was told the true sources: a bound to measure models by. Nobody can separate a new recording so."
 """What everybody must know of a job whose separator saw the references."""
@@ -77,7 +91,7 @@ def write_stage(
     """Separate one stretch of a recording into the stage's folder; `stage.json` is written last.
 
     A separator that needs the references gets the job's own, and is written as it is: making an oracle's estimates add up
-    would improve on it. So is what an edit takes something away from (`Edit.delivered`).
+    would improve on it. So is a partial one, and what an edit takes something away from (`Edit.delivered`).
 
     Raises:
         Cancelled: `cancelled` said so; nothing of the stage is left.
@@ -89,11 +103,16 @@ def write_stage(
     sources = chosen_sources(job.request, separator.spec)
     separated = (*sources, RESIDUAL)
     told = REFERENCES in separator.spec.needs
-    options = replace(job.request.options, device=device, consistency=job.request.options.consistency and not told)
+    whole = not told and not separator.spec.partial
+    options = replace(job.request.options, device=device, consistency=job.request.options.consistency and whole)
     if job.request.edit is not None:
         options = job.request.edit.delivered(options)
     length = -(-region.length * separator.spec.sample_rate // region.sample_rate)
     pool = LatentPool(separator, length) if isinstance(separator, LatentSeparator) else None
+    blocks = BlockPool(separator, length) if isinstance(separator, InsideSeparator) else None
+    inner = separator.separator if isinstance(separator, Edited) else separator
+    voices = VoicePool(inner, length) if isinstance(inner, PitchSeparator) else None
+    carried = Carried()
     with ExitStack() as stack:
         references = {
             name: stack.enter_context(open_reader(path, scratch=job.scratch, cancelled=cancelled))
@@ -115,15 +134,20 @@ def write_stage(
             side = edit_sides(separator, region, references=references, tracks=tracks_known, starts=starts)
         elif told:
             side = reference_side(references, separator.spec, mixture=region, start=stretch.start)
+        pitches = job.pitches
+        if isinstance(inner, PitchSeparator) and pitches is not None:
+            begins, lasts = (samples / region.sample_rate for samples in (stretch.start, region.length))
+            side = together(side, pitch_side(inner, pitches, start=begins, duration=lasts))
         report = run(
             separator,
             region,
             {name: tracks[name] for name in separated},
             options=options,
-            observers=() if pool is None else (pool,),
+            observers=[each for each in (pool, blocks, voices) if each is not None],
             progress=progress,
             cancelled=cancelled,
             side=side,
+            carried=carried,
         )
     complete = sources == tuple(separator.spec.sources)
     names = {source: source for source in sources}
@@ -138,6 +162,15 @@ def write_stage(
     if grid is not None:
         grid = replace(grid, sources=tuple(names.get(source, source) for source in grid.sources))
         save_grid(folder / LATENTS, grid)
+    inside = None if blocks is None else blocks.grid()
+    if inside is not None:
+        inside = replace(inside, sources=tuple(names.get(source, source) for source in inside.sources))
+        save_blocks(folder / BLOCKS, inside)
+        if inside.kept:
+            write_memory(folder / MEMORY, separator, carried.state)
+    of_voices = None if voices is None else voices.grid()
+    if of_voices is not None:
+        save_voices(folder / VOICES, of_voices)
     job.write_stage(
         stretch.stage,
         {
@@ -150,6 +183,9 @@ def write_stage(
             "null_db": _null_db(folder, sources, options, cancelled) if complete else None,
             "uncertain_boundaries": list(report.uncertain_boundaries),
             "latents": grid is not None,
+            "blocks": inside is not None,
+            "pitch": isinstance(inner, PitchSeparator),
+            "voices": of_voices is not None,
             "permutation_invariant": separator.spec.permutation_invariant,
         },
     )

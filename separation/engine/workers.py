@@ -14,22 +14,24 @@ import threading
 import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Protocol
 
 import torch
 
-from separation.audio import AudioInfo, Reader, open_reader, require_disk
+from separation.audio import AudioInfo, Reader, RegionReader, open_reader, require_disk
 from separation.audio.files import is_disk_full
 from separation.engine.calibration import Calibration, Estimate, Speed, time_chunk
 from separation.engine.claims import Claims
 from separation.engine.edits import Edited
 from separation.engine.jobs import Job, JobStore, Request
 from separation.engine.options import Progress, Report
+from separation.engine.pitches import Pitches, find_pitches, pitches_of_stems, told
 from separation.engine.references import check_told
 from separation.engine.stages import Stretch, bytes_needed, write_stage
 from separation.errors import Cancelled, DeviceError, EmptyAudio, JobError, SeparationError, UnknownJob
-from separation.models import Separator, build_oracle, oracle_name
+from separation.models import PITCH, Separator, build_oracle, oracle_name
 
 PREVIEW = 15.0
 """Seconds of the preview."""
@@ -310,7 +312,7 @@ class _Run:
         job.write_state(messages=())
         shutil.rmtree(job.scratch, ignore_errors=True)  # what a killed process left
         with open_reader(job.input, scratch=job.scratch, cancelled=self._cancelled) as recording:
-            separator = _oracle_for(request, oracle, recording) if model is None else model
+            separator = _oracle_for(request, oracle, recording) if model is None else self._told(model, recording)
             if request.edit is not None:
                 separator = Edited(separator, request.edit, guided=request.edit_of is not None)
             _check_sources(request, separator)
@@ -328,6 +330,34 @@ class _Run:
             precision=reports[-1].precision,
             messages=(*recording.info.notes, *reports[-1].messages),
         )
+
+    def _told(self, model: Separator, recording: Reader) -> Separator:
+        """The model for the voices of this job, whose pitch is found in the recording where it did not come along."""
+        if PITCH not in model.spec.needs:
+            return model
+        request = self._job.request
+        pitches = self._job.pitches
+        if pitches is None and (request.voices is not None or self._job.references):
+            pitches = self._find_pitches(recording)
+            self._job = self._job.write_pitches(pitches)
+            self._job.write_state(messages=())
+        if pitches is not None:
+            pitches.check(request.name, recording.length / recording.sample_rate)
+        return told(model, pitches, request.name)
+
+    def _find_pitches(self, recording: Reader) -> Pitches:
+        """In the part that is separated; or where nobody says how many voices sing, in the true sources."""
+        job, request = self._job, self._job.request
+        if request.voices is None:
+            with ExitStack() as stack:
+                stems = {
+                    name: stack.enter_context(open_reader(path, scratch=job.scratch, cancelled=self._cancelled))
+                    for name, path in job.references.items()
+                }
+                return pitches_of_stems(stems, progress=self._on_pitch, cancelled=self._cancelled)
+        part = stretches_of(request, recording, preview_there=True)[0]
+        region, start = RegionReader(recording, part.start, part.length), part.start / recording.sample_rate
+        return find_pitches(region, request.voices, start=start, progress=self._on_pitch, cancelled=self._cancelled)
 
     def _separate(self, separator: Separator, recording: Reader, stretch: Stretch) -> Report:
         self._began = time.monotonic()
@@ -358,6 +388,13 @@ class _Run:
         if now - self._said >= _STATE_EVERY:
             self._said = now
             self._job.write_state(messages=(f"Fetching the model: {fetched / 1e6:.0f} of {total / 1e6:.0f} MB",))
+
+    def _on_pitch(self, done: float) -> None:
+        now = time.monotonic()
+        if now - self._said >= _STATE_EVERY:
+            self._said = now
+            voices = self._job.request.voices or len(self._job.references)
+            self._job.write_state(messages=(f"Finding the pitch of {voices} voices: {100 * done:.0f} %",))
 
     def _on_progress(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -449,7 +486,7 @@ def _check_sources(request: Request, separator: Separator) -> None:
 
 def _is_brief(job: Job) -> bool:
     """An edit of a part: over in seconds, and too few at once (`engine.editing`) to keep others waiting."""
-    return job.request.edit is not None and (job.request.duration or math.inf) <= PREVIEW
+    return job.request.edit_of is not None and (job.request.duration or math.inf) <= PREVIEW
 
 
 def _kind(device: str) -> str:

@@ -7,6 +7,9 @@ models     the Models page; with it `model_routes` (what it asks over HTTP), `fe
 evaluate   the Evaluate page; with it `measuring` (what may be measured, and a second to hear), `evaluate_data` (examples,
            offers, uploads), `evaluate_views` (the table -> rankings and figures), `evaluate_routes` (over HTTP), figures/
 runs       evaluations as folders, and the thread that measures them
+learn      the Learn page; with it `learn_routes` (what it asks over HTTP), `lesson_clips` (what is learned from), learn/
+lessons    lessons as folders, and the thread that teaches
+taught     the models that came of lessons, by names that the rest of the house understands
 recording.js beside page.js: which part of the chosen recording is separated
 examples   the bundled recordings
 answers    how our own routes answer

@@ -3,6 +3,8 @@
 What is served is private: never stored by caches, which would outlive a deletion.
 """
 
+import gzip
+import json
 import math
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -77,6 +79,22 @@ def with_body(answer: Callable[[Request], Response], limiter: anyio.CapacityLimi
         return await answered(request)
 
     return endpoint
+
+
+def packed_json(request: Request, body: dict[str, Any]) -> Response:
+    """A record as JSON, compressed for whoever can read that."""
+    text = json.dumps(finite(body), allow_nan=False, separators=(",", ":"))
+    return packed(request, text.encode(), "application/json")
+
+
+def packed(request: Request, content: bytes, media_type: str) -> Response:
+    """Compressed for whoever can read that."""
+    headers = {**PRIVATE, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(
+            gzip.compress(content, 6), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type
+        )
+    return Response(content, headers=headers, media_type=media_type)
 
 
 def finite(value: Any) -> Any:

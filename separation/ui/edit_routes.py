@@ -70,7 +70,7 @@ class _Pages:
         why = advice = ""
         if grid is None:
             why, advice = f"The model {job.request.model} has no masks", "Separate it with a model that masks"
-        elif job.request.edit is not None:
+        elif job.request.edit_of is not None:
             why, advice = "It is an edit itself", "Edit the separation that it was made from"
         body = {
             "editable": not why,

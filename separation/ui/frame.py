@@ -19,6 +19,7 @@ from separation.errors import SeparationError, UnknownModel
 from separation.hub import Card, Installed, LearningCurves, Survey
 from separation.ratings import ClipFolder, ClipStore, Store
 from separation.settings import Settings
+from separation.ui.taught import is_taught
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,7 +28,12 @@ _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "vocals"
 """What a first visitor separates with."""
 
-PAGES = (("Separate", "./", ""), ("Evaluate", "./evaluate", "evaluate"), ("Models", "./models", "models"))
+PAGES = (
+    ("Separate", "./", ""),
+    ("Learn", "./learn", "learn"),
+    ("Evaluate", "./evaluate", "evaluate"),
+    ("Models", "./models", "models"),
+)
 """What the header links to: title, address relative to the page's root, route."""
 
 OWNER_PAGES = (("Ratings", "./ratings", "ratings"),)
@@ -89,7 +95,7 @@ class Services:
         return dict(sorted(cards.items(), key=lambda entry: entry[0] != DEFAULT_MODEL))
 
     def card(self, name: str) -> Card:
-        """The card of a bundled model or of a repository; never of a folder of this machine.
+        """The card of a bundled model, a repository, or a model that was taught here; never of a folder of this machine.
 
         Raises:
             UnknownModel: neither; `separation.errors` has the rest.
@@ -97,6 +103,8 @@ class Services:
         bundled = self.bundled()
         if name in bundled:
             return bundled[name]
+        if is_taught(name):
+            return self.hub.describe(name)
         if name.count("/") != 1 or name.startswith((".", "/", "~")) or Path(name).exists():
             raise UnknownModel(
                 f"Open the model {name}",

@@ -13,12 +13,10 @@ long the recording is, so that a page can zoom in what it has instead of asking 
     GET earshot/jobs/ID/STAGE/latents/basis/INDEX               ?source=: waveforms and spectra of encoder and decoder
 """
 
-import gzip
-import json
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import anyio
 from starlette.requests import Request
@@ -28,7 +26,7 @@ from starlette.routing import Route
 from separation.engine.jobs import STAGES, Job
 from separation.engine.latents import LatentGrid, Weighting, read_grid
 from separation.engine.stages import LATENTS
-from separation.ui.answers import PRIVATE, BadQuery, NotHere, finite, threaded
+from separation.ui.answers import PRIVATE, BadQuery, NotHere, packed, packed_json, threaded
 from separation.ui.frame import Services
 from separation.visualisation import (
     MAGMA,
@@ -75,15 +73,15 @@ class _Pages:
         self._read = lru_cache(maxsize=GRIDS)(_read)
 
     def record(self, request: Request) -> Response:
-        return _json(request, {**latents_record(self._grid(request)), "colours": COLOURS})
+        return packed_json(request, {**latents_record(self._grid(request)), "colours": COLOURS})
 
     def mask_cells(self, request: Request) -> Response:
         grid = self._grid(request)
         cells = mask_cells(grid, _source(request.path_params["source"], grid), _weighting(request))
-        return _packed(request, cells, "application/octet-stream")
+        return packed(request, cells, "application/octet-stream")
 
     def activations_cells(self, request: Request) -> Response:
-        return _packed(request, activations_cells(self._grid(request)), "application/octet-stream")
+        return packed(request, activations_cells(self._grid(request)), "application/octet-stream")
 
     def mask_picture(self, request: Request) -> Response:
         grid = self._grid(request)
@@ -101,7 +99,7 @@ class _Pages:
         text, count = request.path_params["index"], len(grid.order)
         if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) < count):
             raise NotHere("Show a basis function", "the model has none of that number", f"Choose from 0 to {count - 1}")
-        return _json(request, basis_record(grid, int(text), source))
+        return packed_json(request, basis_record(grid, int(text), source))
 
     def _grid(self, request: Request) -> LatentGrid:
         job: Job = self._store.get(request.path_params["job"])
@@ -157,18 +155,3 @@ def _number(request: Request, name: str, default: float, low: float, high: float
     if not math.isfinite(value):
         raise BadQuery(f"Read {name}", "it is not a number", f"Give one from {low:g} to {high:g}")
     return max(low, min(high, value))
-
-
-def _json(request: Request, body: dict[str, Any]) -> Response:
-    text = json.dumps(finite(body), allow_nan=False, separators=(",", ":"))
-    return _packed(request, text.encode(), "application/json")
-
-
-def _packed(request: Request, content: bytes, media_type: str) -> Response:
-    """Compressed for whoever can read that."""
-    headers = {**PRIVATE, "Vary": "Accept-Encoding"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(
-            gzip.compress(content, 6), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type
-        )
-    return Response(content, headers=headers, media_type=media_type)

@@ -29,6 +29,7 @@ from separation.ui.evaluate_views import name_of
 from separation.ui.examples import read_examples
 from separation.ui.frame import Services
 from separation.ui.runs import Run, RunRequest, Runs, write_json
+from separation.ui.taught import is_taught
 
 EXAMPLES, UPLOAD = "examples", "upload"
 ORACLE = "oracle:"
@@ -96,8 +97,11 @@ class Measuring:
 
         Raises:
             UnknownModel, HubError: there is no such model.
-            JobError: there is no such oracle.
+            JobError: there is no such oracle, or a model that was taught here, which may be gone before it is measured.
         """
+        if is_taught(name):
+            advice = "Download it and measure it with `earshot benchmark --models FOLDER`, or measure another one"
+            raise JobError(f"Measure {name}", "it was learned from clips on this page and is kept for a day", advice)
         if not name.startswith(ORACLE):
             self._card(name)
         elif name.removeprefix(ORACLE) not in ORACLES:

@@ -297,10 +297,11 @@ def subject_of(job: Job) -> str:
 
 
 def _edited(request: Request) -> dict[str, Any]:
-    """What was changed inside the model, and whose trials have what it was before."""
-    if request.edit is None:
+    """What was changed inside the model, or in what it was told; and whose trials have what it was before."""
+    if request.edit is None and not request.corrects:
         return {}
-    return {"edit": request.edit.to_dict(), "edit_of": None if request.edit_of is None else _hash(request.edit_of)}
+    changed = {"pitch": "corrected"} if request.edit is None else request.edit.to_dict()
+    return {"edit": changed, "edit_of": None if request.edit_of is None else _hash(request.edit_of)}
 
 
 def _window(length: int, sample_rate: int, around: float) -> tuple[int, int]:

@@ -60,6 +60,7 @@ from separation.ui.answers import (
     require_same_site,
     threaded,
 )
+from separation.ui.taught import spoken_name
 from separation.visualisation import CEILING_DB, DIVERGING, FLOOR_DB, MAGMA, levels_png, spectrogram_levels
 from separation.visualisation.spectrogram import DIFFERENCE_END_DB, LOWEST_HZ, NO_DIFFERENCE, STEP_DB, Scale
 
@@ -337,8 +338,8 @@ class _Pages(_Sounds):
         body = {
             "id": job.id,
             "name": job.request.name,
-            "model": job.request.model,
-            "edited": job.request.edit is not None,
+            "model": spoken_name(job.request.model),
+            "edited": job.request.edit_of is not None,
             "state": state.to_dict(),
             "stages": {stage: described for stage, described in found.items() if described is not None},
             "expires": job.expires,
@@ -526,7 +527,7 @@ def _stem(stage: _Stage) -> str:
     if isinstance(stage.job, Draft):
         return Path(safe_name(stage.job.name)).stem
     request = stage.job.request
-    return Path(safe_name(request.name)).stem + (" (edited)" if request.edit else "")
+    return Path(safe_name(request.name)).stem + (" (edited)" if request.edit_of else "")
 
 
 def _made(stage: _Stage, make: Callable[[Path], None], title: str, suffix: str, key: tuple[object, ...]) -> Response:

@@ -24,6 +24,7 @@ from separation.audio import AudioInfo, export, open_reader, probe
 from separation.engine.jobs import Job, Request
 from separation.engine.mixes import Mix
 from separation.engine.options import Options
+from separation.engine.pitches import VOICES
 from separation.engine.references import check_told
 from separation.engine.workers import PREVIEW, PREVIEW_FROM
 from separation.errors import AudioError, JobError, SeparationError
@@ -33,6 +34,7 @@ from separation.ui import gpu
 from separation.ui.examples import Example, cards, credits_list, read_examples
 from separation.ui.frame import DEFAULT_MODEL, Services, clock, quiet, spoken, step, with_toasts
 from separation.ui.reference_routes import wanted
+from separation.ui.voices import VoiceControls
 
 VOCALS = "vocals"
 """The source that karaoke leaves out."""
@@ -176,6 +178,7 @@ class SeparatePage:
         self._services = services
         self._examples = {example.id: example for example in read_examples(services.examples)}
         self._cards = services.bundled()
+        self._voices = VoiceControls(services)
         # On ZeroGPU the GPU is there only inside this call; everywhere else it is an ordinary function.
         self._on_gpu = gpu.with_gpu(self._gpu_seconds)(self._run_here)
 
@@ -193,6 +196,7 @@ class SeparatePage:
             with gr.Column(scale=5, min_width=320, elem_classes=["earshot-card"]):
                 step(2, "Choose what to hear")
                 model, about, sources, karaoke = self._model_controls(first)
+                singing, tracks = self._voices.build()
                 with gr.Accordion("More settings", open=False, elem_classes=["earshot-more"]):
                     band, consistency, device = self._settings_controls()
                 with gr.Column(elem_classes=["earshot-go", "earshot-plain"]):
@@ -225,11 +229,14 @@ class SeparatePage:
         model.change(self.tell_model, [model, chosen], [about, sources, karaoke], **private).success(
             self.tell_estimate, told, estimate, **private
         )
+        for event in (model.change, summary.change):
+            event(self.tell_voices, [model, chosen, singing.voices], list(singing), **private)
+        tracks.upload(self.take_tracks, [chosen, model, tracks], list(singing), **private)
         device.change(self.tell_estimate, told, estimate, **private)
         karaoke.click(self.all_but_vocals, model, sources, **private)
         clicked = button.click(
             self.start,
-            [chosen, model, sources, recording, band, consistency, device, mixer],
+            [chosen, model, sources, recording, band, consistency, device, mixer, singing.voices],
             result,
             api_visibility="private",
             show_progress_on=button,
@@ -395,9 +402,23 @@ class SeparatePage:
             names, about = list(card.sources), _about(card)
         return (
             about,
-            gr.update(choices=_titled(names), value=names),
+            gr.update(choices=_titled(names), value=names, visible=not self._voices.goes_by_pitch(model)),
             gr.update(visible=VOCALS in names),
         )
+
+    @with_toasts
+    def tell_voices(self, model: str, chosen: Chosen | None, voices: str) -> tuple[Any, ...]:
+        """Another model or recording: how many voices sing, if that is to be asked."""
+        draft, references = ("", {}) if chosen is None else (chosen.draft, chosen.references)
+        return self._voices.tell(model, draft, references, voices)
+
+    @with_toasts
+    def take_tracks(self, chosen: Chosen | None, model: str, files: Sequence[str]) -> tuple[Any, ...]:
+        """A visitor has brought the pitch of the voices."""
+        if chosen is None:
+            raise JobError("Bring pitch tracks", "no recording is chosen", "Choose the recording first")
+        self._voices.bring(chosen.draft, files)
+        return self._voices.tell(model, chosen.draft, chosen.references, "")
 
     def offer_models(self, chosen: Chosen | None, model: str) -> Any:
         """A mixture of stems, and nothing else, may be separated by an ideal mask: its stems are known."""
@@ -459,6 +480,7 @@ class SeparatePage:
         consistency: bool,
         device: str,
         mixed: str | None = None,
+        voices: str = str(VOICES),
     ) -> str:
         """Make a job of the part that `said` (see `Part.read`) asks for; returns its id, with which the player goes on.
 
@@ -470,8 +492,8 @@ class SeparatePage:
             mix = self._mixed(chosen, mixed)
             with self._services.store.mixes.references(mix) as references:
                 as_heard = replace(self._from_mix(mix), references=references)
-                return self._begin(as_heard, model, sources, said, band, consistency, device)
-        return self._begin(chosen, model, sources, said, band, consistency, device)
+                return self._begin(as_heard, model, sources, said, band, consistency, device, voices)
+        return self._begin(chosen, model, sources, said, band, consistency, device, voices)
 
     def _begin(
         self,
@@ -482,11 +504,13 @@ class SeparatePage:
         band: str,
         consistency: bool,
         device: str,
+        voices: str,
     ) -> str:
         options = Options(device=device, band="model" if band == "model" else "full", consistency=consistency)
         known = self._sources(model, chosen)
         ticked = [name for name in known if name in sources]
-        return self._submit(chosen, model, ticked or (known if sources else []), options, Part.read(said, chosen)).id
+        these = None if self._voices.goes_by_pitch(model) else ticked or (known if sources else [])
+        return self._submit(chosen, model, these, options, Part.read(said, chosen), voices).id
 
     # The HTTP interface
 
@@ -610,13 +634,16 @@ class SeparatePage:
         sources: Sequence[str] | None,
         options: Options,
         part: Part,
+        voices: str = str(VOICES),
     ) -> Job:
         known = self._sources(model, chosen)
         if sources is not None and not sources:
             raise JobError("Separate", "no source is ticked", f"Tick at least one of {', '.join(known)}")
+        pitches, to_find = self._voices.wanted(model, chosen.draft, voices)
         request = Request(
             model=model,
             name=chosen.name,
+            voices=to_find,
             sources=None if sources is None or set(sources) == set(known) else tuple(sources),
             offset=part.begin,
             duration=None if part.end is None else part.duration(chosen),
@@ -630,7 +657,9 @@ class SeparatePage:
         mine = not chosen.example
         draft = chosen.draft if mine else ""
         store, references = self._services.store, chosen.references
-        job = store.create(chosen.path, request, references=references, owned=mine and not draft, draft=draft)
+        job = store.create(
+            chosen.path, request, references=references, pitches=pitches, owned=mine and not draft, draft=draft
+        )
         if not gpu.zero_gpu():
             self._services.workers.submit(job)
         return job

@@ -26,6 +26,10 @@ from separation.ui.evaluate import STYLE as EVALUATE_STYLE
 from separation.ui.evaluate import EvaluatePage
 from separation.ui.evaluate_routes import evaluation_routes
 from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header, open_ratings
+from separation.ui.learn import STYLE as LEARN_STYLE
+from separation.ui.learn import LearnPage, learn_files
+from separation.ui.learn_routes import learn_routes
+from separation.ui.lessons import Lessons
 from separation.ui.marked import MarkedSeconds
 from separation.ui.measuring import Measuring
 from separation.ui.model_routes import model_routes
@@ -37,6 +41,7 @@ from separation.ui.ratings import owner_routes
 from separation.ui.reference_routes import reference_routes
 from separation.ui.routes import routes
 from separation.ui.separate import SeparatePage
+from separation.ui.taught import Taught
 from separation.ui.theme import STYLE, Theme
 from separation.ui.view_routes import view_routes
 
@@ -58,11 +63,15 @@ def build(services: Services, measuring: Measuring | None = None) -> gr.Blocks:
         Navbar(visible=False)
         header("Separate", owner=owner)
         SeparatePage(services).build(app)
-    with app.route("Evaluate", PAGES[1][2]) as page:
+    with app.route("Learn", PAGES[1][2]):
+        Navbar(visible=False)
+        header("Learn", owner=owner)
+        LearnPage().build()
+    with app.route("Evaluate", PAGES[2][2]) as page:
         Navbar(visible=False)
         header("Evaluate", owner=owner)
         EvaluatePage(services, measuring or Measuring(services)).build(page)
-    with app.route("Models", PAGES[2][2]):
+    with app.route("Models", PAGES[3][2]):
         Navbar(visible=False)
         header("Models", owner=owner)
         ModelsPage().build()
@@ -79,8 +88,15 @@ def open_services(settings: Settings) -> Services:
         OSError: the data folder cannot be written.
     """
     store = JobStore(settings.jobs, keep_hours=settings.keep_hours)
-    workers = Workers(store, hub.load, devices=devices(settings.device), cpu_workers=settings.cpu_workers)
-    return Services(settings, store, workers, cast(Hub, hub), EXAMPLES, *open_ratings(settings))
+    taught = Taught(hub, settings.taught)
+    workers = Workers(store, taught.load, devices=devices(settings.device), cpu_workers=settings.cpu_workers)
+    return Services(settings, store, workers, cast(Hub, taught), EXAMPLES, *open_ratings(settings))
+
+
+def open_lessons(services: Services) -> Lessons:
+    """What the Learn page teaches with, not started yet."""
+    assert isinstance(services.hub, Taught), "what was learned is loaded by the hub, like every model"
+    return Lessons(services.settings.lessons, services.store, services.hub)
 
 
 def launch(settings: Settings | None = None, services: Services | None = None, *, block: bool = True) -> gr.Blocks:
@@ -104,6 +120,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
         raise SystemExit(str(error)) from error
     measuring = Measuring(services)
     marked = MarkedSeconds(services, Catalogue(services.ratings, services.clips))
+    lessons = open_lessons(services)
     app = build(services, measuring)
     try:
         app.launch(
@@ -113,8 +130,8 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
             prevent_thread_lock=True,
             quiet=True,
             theme=Theme(),
-            css_paths=[STYLE, EVALUATE_STYLE, MODELS_STYLE],
-            app_kwargs={"routes": own_routes(services, measuring, marked)},
+            css_paths=[STYLE, EVALUATE_STYLE, MODELS_STYLE, LEARN_STYLE],
+            app_kwargs={"routes": own_routes(services, measuring, marked, lessons)},
             ssr_mode=False,
             show_error=False,
             max_file_size=f"{settings.max_upload_mb:g}mb",
@@ -128,6 +145,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     # Only now: a second process on the same port has stopped by itself and has not taken over the first one's jobs.
     services.workers.start(running=not gpu.zero_gpu())
     measuring.runs.start()
+    lessons.start()
     if settings.owner_token:  # else nobody looks
         marked.start()
     _log.warning("Earshot answers at %s", app.local_url)
@@ -138,7 +156,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     return app
 
 
-def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds) -> list[Route]:
+def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds, lessons: Lessons) -> list[Route]:
     """What is served beside Gradio's pages."""
     access = Access(services.settings.owner_token)
     return [
@@ -149,6 +167,8 @@ def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds) 
         *rating_routes(services),
         *owner_routes(services, marked, access),
         *model_routes(services, access),
+        *learn_files(services),
+        *learn_routes(services, lessons),
     ]
 
 

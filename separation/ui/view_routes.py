@@ -12,9 +12,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from separation.ui.answers import COMMON, NotHere, threaded
+from separation.ui.block_routes import block_routes
 from separation.ui.edit_routes import edit_routes
 from separation.ui.frame import Services
 from separation.ui.latent_routes import latent_routes
+from separation.ui.pitch_routes import pitch_routes
 from separation.ui.segment_routes import segment_routes
 
 FOLDER = Path(__file__).parent / "views"
@@ -27,10 +29,16 @@ STATIC = (
     "segments.css",
     "cells.js",
     "masks.js",
+    "painting.js",
     "plots.js",
     "masks.css",
     "edits.js",
     "edits.css",
+    "blocks.js",
+    "blocks.css",
+    "pitch.js",
+    "pitch.css",
+    "tracks.js",
 )
 
 
@@ -46,6 +54,8 @@ def view_routes(services: Services) -> list[Route]:
         *latent_routes(services),
         *segment_routes(services),
         *edit_routes(services),
+        *block_routes(services),
+        *pitch_routes(services),
     ]
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from separation.engine.workers import Workers
 from separation.errors import UnknownModel
 from separation.hub import Card, Installed, LearningCurves, Origin, Survey
 from separation.settings import Settings
-from separation.ui.frame import Services, open_ratings
+from separation.ui.frame import Hub, Services, open_ratings
 from separation.ui.server import launch
+from separation.ui.taught import Taught
 
 RATE = 16000
 
@@ -140,8 +141,9 @@ def services(folder: Path, **settings: Any) -> Services:
     hub = SmallHub()
     store = JobStore(folder / "data" / "jobs")
     chosen = replace(Settings(data=folder / "data", port=free_port()), **settings)
-    workers = Workers(store, hub.load, devices=("cpu",))
-    return Services(chosen, store, workers, hub, folder / "examples", *open_ratings(chosen))
+    taught = Taught(hub, chosen.taught)
+    workers = Workers(store, taught.load, devices=("cpu",))
+    return Services(chosen, store, workers, cast(Hub, taught), folder / "examples", *open_ratings(chosen))
 
 
 @contextmanager

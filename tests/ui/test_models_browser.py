@@ -16,6 +16,7 @@ from separation.engine.workers import Workers
 from separation.hub import Curve, LearningCurves, Score
 from separation.models import build
 from separation.ui.frame import Hub, Services
+from separation.ui.taught import Taught
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +57,8 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory, fake: FakeHub) -> Services:
     made = services(tmp_path_factory.mktemp("models"))
-    return replace(made, hub=cast(Hub, hub), workers=Workers(made.store, hub.load, devices=("cpu",)))
+    taught = Taught(hub, made.settings.taught)
+    return replace(made, hub=cast(Hub, taught), workers=Workers(made.store, taught.load, devices=("cpu",)))
 
 
 @pytest.fixture(scope="module")

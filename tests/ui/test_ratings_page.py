@@ -23,11 +23,13 @@ from separation.ratings.export import import_jsonl
 from separation.ratings.marks import Records
 from separation.settings import Settings
 from separation.ui.frame import Services
+from separation.ui.lessons import Lessons
 from separation.ui.marked import MarkedSeconds
 from separation.ui.measuring import Measuring
 from separation.ui.owner_access import COOKIE, GUESSES_A_MINUTE
 from separation.ui.ratings import MAX_BODY, STATIC, owner_routes
 from separation.ui.server import own_routes
+from separation.ui.taught import Taught
 
 TOKEN = "the-token-of-the-owner"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -142,8 +144,9 @@ def test_another_site_changes_nothing(calm: House, method: str, path: str) -> No
         assert is_error(refused, 403) and "another site" in refused.json()["found"]
 
 
-def test_wrong_tokens_are_counted_together_on_both_pages(calm: House) -> None:
-    client = TestClient(Starlette(routes=own_routes(calm.services, Measuring(calm.services), calm.marked)))
+def test_wrong_tokens_are_counted_together_on_both_pages(calm: House, tmp_path: Path) -> None:
+    lessons = Lessons(tmp_path, calm.services.store, Taught(calm.services.hub, tmp_path / "taught"))
+    client = TestClient(Starlette(routes=own_routes(calm.services, Measuring(calm.services), calm.marked, lessons)))
     wrong = {"Authorization": "Bearer a-guess"}
     for _ in range(GUESSES_A_MINUTE):
         assert client.get(f"{OWNER}/overview", headers=wrong).status_code == 403

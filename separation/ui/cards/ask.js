@@ -1,4 +1,4 @@
-// Asking the server and making elements, for the files of the Models page.
+// Asking the server and making elements, for the files of the Models page and the Learn page.
 
 export const root = new URL("./", document.baseURI);
 
@@ -9,22 +9,22 @@ export function at(path, query = {}) {
   return url;
 }
 
-/** The answer as JSON; what fails is an Error with `.parts` {asked, found, advice}. */
-export async function ask(url, { method = "GET", headers = {}, signal } = {}) {
+/** The answer as JSON; what fails is an Error with `.parts` {asked, found, advice} and `.status`, 0 for no answer. */
+export async function ask(url, { method = "GET", headers = {}, signal, body: sent } = {}) {
   let answer;
   try {
-    answer = await fetch(url, { method, headers, signal, cache: "no-store" });
+    answer = await fetch(url, { method, headers, signal, cache: "no-store", body: sent === undefined ? undefined : JSON.stringify(sent) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw failed({ asked: "Ask the server", found: "it cannot be reached", advice: "Check the connection and try again" });
   }
   const body = await answer.json().catch(() => null);
   if (answer.ok && body) return body;
-  throw failed(body?.found ? body : { asked: "Ask the server", found: `it answers ${answer.status}`, advice: "Reload the page" });
+  throw failed(body?.found ? body : { asked: "Ask the server", found: `it answers ${answer.status}`, advice: "Reload the page" }, answer.status);
 }
 
-function failed(parts) {
-  return Object.assign(new Error(parts.found), { parts });
+function failed(parts, status = 0) {
+  return Object.assign(new Error(parts.found), { parts, status });
 }
 
 /** An element: `make("p.small", { hidden: true }, "words", child)`. Text is never taken for HTML. */

@@ -7,7 +7,7 @@
  */
 
 import { clamp, clock } from "../static/times.js";
-import { errorOf } from "../static/watch.js";
+import { cells, colourTable, fit } from "./painting.js";
 import { plot } from "./plots.js";
 import { View, make } from "./view.js";
 
@@ -95,7 +95,7 @@ export default class Masks extends View {
     record.sources = this.inOrder(record.sources);
     record.histograms = record.sources.map((source) => record.histograms.find((each) => each.source === source));
     const paths = record.sources.map((source) => `masks/${encodeURIComponent(source)}`);
-    const [activations, ...masks] = await Promise.all(["activations", ...paths].map((path) => this.cells(`${url}/${path}.cells`)));
+    const [activations, ...masks] = await Promise.all(["activations", ...paths].map((path) => cells(`${url}/${path}.cells`)));
     if (asked !== this.#asked || !this.isConnected) return; // another stage has come meanwhile
     const before = this.#data;
     this.#data = {
@@ -123,19 +123,6 @@ export default class Masks extends View {
     this.#asked++;
     this.waiting?.abort();
     cancelAnimationFrame(this.frame);
-  }
-
-  /** The bytes of a grid; an Error with three `parts` as `ask` throws. */
-  async cells(path) {
-    let response;
-    try {
-      response = await fetch(path, { cache: "no-store" });
-    } catch {
-      const parts = { asked: "Fetch the masks", found: "the server cannot be reached", advice: "Check the connection and try again" };
-      throw Object.assign(new Error(parts.found), { parts });
-    }
-    if (!response.ok) throw Object.assign(new Error("refused"), { parts: await errorOf(response) });
-    return new Uint8Array(await response.arrayBuffer());
   }
 
   // -- the model
@@ -660,25 +647,6 @@ export default class Masks extends View {
     const parts = error ? error.parts ?? { found: "something went wrong in the page", advice: "Try again" } : null;
     note.textContent = parts ? `${parts.found}. ${parts.advice}.` : text;
   }
-}
-
-/** 256 colours as the pixels of a canvas, from the tabulated ones. */
-function colourTable(colours) {
-  const knots = colours.map((colour) => [0, 2, 4].map((at) => parseInt(colour.slice(at, at + 2), 16)));
-  return Uint32Array.from({ length: 256 }, (_, i) => {
-    const at = (i / 255) * (knots.length - 1);
-    const low = Math.min(Math.floor(at), knots.length - 2);
-    const [red, green, blue] = knots[low].map((value, channel) => Math.round(value + (at - low) * (knots[low + 1][channel] - value)));
-    return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-  });
-}
-
-/** Size a canvas to its box in device pixels: [context, width, height]. */
-function fit(canvas) {
-  const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
-  const height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio));
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  return [canvas.getContext("2d"), width, height];
 }
 
 if (!customElements.get("earshot-view-masks")) customElements.define("earshot-view-masks", Masks);

@@ -3,14 +3,19 @@
  * opened; that says `earshot-saw`, so that a rating knows what its listener had seen. Hidden while names and figures are.
  */
 
+// `of` names what a stage must have for a view that only some models have anything for.
 const VIEWS = [
   { name: "segments", title: "Every second", hint: "Where is it good, where bad? Click a second to loop it" },
+  { name: "pitch", title: "Pitch", hint: "What every voice sings, and how to correct it", of: "pitch" },
   { name: "masks", title: "Inside the model", hint: "Which basis functions carry which source; hear one alone" },
+  { name: "blocks", title: "Blocks and memory", hint: "What the model makes of each voice, and what it remembers of it", of: "blocks" },
   { name: "edits", title: "Edit", hint: "Change the masks, hear the difference, undo" },
 ];
 const SYMBOL = {
+  pitch: "M2 15c3 0 3-7 6-7s3 5 6 5 4-8 8-9v2c-3 1-4 9-8 9s-4-5-6-5-3 7-6 7zm0 4h20v2H2z",
   segments: "M3 13h3v7H3zm5-6h3v13H8zm5 3h3v10h-3zm5-6h3v16h-3z",
   masks: "M3 4h18v3H3zm0 5h12v3H3zm0 5h16v3H3zm0 5h9v2H3z",
+  blocks: "M3 3h8v8H3zm10 10h8v8h-8zM13 3h8v8h-8zm2 2v4h4V5zM3 13h8v8H3zm2 2v4h4v-4z",
   edits: "M4 7h9v2H4zm13 0h3v2h-3zm-3-2h2v6h-2zM4 15h3v2H4zm7 0h9v2h-9zm-3-2h2v6H8z",
 };
 
@@ -71,6 +76,7 @@ class EarshotViews extends HTMLElement {
     const hidden = player.blind || !player.stage;
     this.bar.hidden = hidden;
     this.hidden = hidden;
+    for (const { name, of } of VIEWS) if (of) this.button(name).hidden = !player.stage?.[of];
     this.bar.classList.toggle("dark", document.body.classList.contains("dark"));
     if (player.blind) for (const view of this.#open.values()) view.close();
   }
