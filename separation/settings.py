@@ -98,6 +98,16 @@ class Settings:
         return self.data / "clips"
 
     @property
+    def lessons(self) -> Path:
+        """The folder of what visitors teach."""
+        return self.data / "lessons"
+
+    @property
+    def taught(self) -> Path:
+        """The folder of the models that they taught and separate with."""
+        return self.data / "taught"
+
+    @property
     def marked(self) -> Path:
         """The folder of what was measured of the seconds that listeners marked."""
         return self.data / "marked"

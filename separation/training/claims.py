@@ -13,16 +13,19 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from separation.errors import DataError
-from separation.metrics import measure
-from separation.models import build
+from separation.metrics import latent_si_sdr, measure
+from separation.models import build, build_oracle, own_ceiling
+from separation.models.two_step import TwoStep, oracle_masks
 from separation.statistics import Interval, crossed_bootstrap
 from separation.training.data import DATA, Sides
 from separation.training.loop import train
@@ -31,6 +34,8 @@ from separation.training.recipe import Recipe
 from separation.training.small import AFTER, SMALL
 
 SEEDS = 3
+SCORES = 3
+"""Version of what is kept in scores.json."""
 TEST_SEED = 30_000_000  # far from those of training and validation
 TEST_EXAMPLES = 60
 """Of all clusters together, as evenly as possible, at least one each."""
@@ -74,6 +79,7 @@ class Claim:
 TWO_STEP = "Tzinis et al. 2020"
 HTMD = "Garoufis et al. 2021"
 INTERLEAVED = "Doire and Okubadejo 2019"
+DISENTANGLED = "Helwani et al. 2024, in our formulas"
 CLAIMS: tuple[Claim, ...] = (
     *(
         Claim(
@@ -112,6 +118,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "interleaved-sir", "sources in turn give a better SIR than all at once", INTERLEAVED,
         ("interleaved/in-turn@vocals",), ("interleaved/simultaneous@vocals",), "bss_eval_v4.SIR",
+    ),
+    *(
+        Claim(
+            f"disentangled-{variant}", f"{words} separates unseen speakers better", DISENTANGLED,
+            ("disentangled/full@conversations",), (f"disentangled/{variant}@conversations",),
+        )
+        for variant, words in (
+            ("pit", "all of the disentanglement, rather than plain PIT,"), ("no-kl", "the variational prior"),
+            ("no-dependence", "the penalty on dependence between blocks"), ("no-memory", "training with the memory"),
+        )
     ),
     Claim(
         "encoder-transfers", "a frozen encoder serves a new source within 1 dB of one trained for it", INTERLEAVED,
@@ -218,12 +234,21 @@ def curve_of(output: Path, recipe: Recipe) -> Curve:
 
 
 def scores_of(run: str, seed: int, data: Path, folder: Path, *, device: str = "auto") -> list[dict[str, Any]]:
-    """``{cluster, example, source, metric, value}`` of a finished run on its test side; kept beside its weights."""
+    """``{cluster, example, source, metric, value}`` of a finished run on its test side; kept beside its weights.
+
+    Beside the estimates stand what others make of the same mixtures, as ``WHAT:SOURCE``: the mixture itself, the ceiling of
+    masks in the model's own latent space (`own_ceiling`), and the STFT's ideal ratio mask of powers. Two-Step models also
+    have the two sides of the paper's bound, ``latent_si_sdr`` and ``decoded_si_sdr`` (see `_bound`).
+    """
     output = run_folder(run, seed, folder)
     weights = output / "best.safetensors"
     mark = hashlib.sha256(weights.read_bytes()).hexdigest()
     kept = output / "scores.json"
-    if kept.exists() and (known := json.loads(kept.read_text()))["weights"] == mark:
+    if (
+        kept.exists()
+        and (known := json.loads(kept.read_text()))["weights"] == mark
+        and (known.get("version") == SCORES)
+    ):
         scores: list[dict[str, Any]] = known["scores"]
         return scores
     recipe = SMALL[run]
@@ -232,13 +257,12 @@ def scores_of(run: str, seed: int, data: Path, folder: Path, *, device: str = "a
     sides = DATA[recipe.data](recipe, data, folder / "cache")
     chosen = "cpu" if device == "auto" and not torch.cuda.is_available() else device.replace("auto", "cuda")
     scores = [{**row} for row in _measured(model.eval().to(chosen), recipe, sides, chosen)]
-    kept.write_text(json.dumps({"weights": mark, "scores": scores}) + "\n")
+    kept.write_text(json.dumps({"version": SCORES, "weights": mark, "scores": scores}) + "\n")
     return scores
 
 
 @torch.no_grad()
 def _measured(model: Any, recipe: Recipe, sides: Sides, device: str) -> Iterator[dict[str, Any]]:
-    """The scores of the model on the fixed test examples, and of the mixture in its place (source ``mixture:NAME``)."""
     names = model.spec.sources
     each = max(1, round(TEST_EXAMPLES / len(sides.test)))
     for cluster, mixer in sides.test.items():
@@ -247,18 +271,55 @@ def _measured(model: Any, recipe: Recipe, sides: Sides, device: str) -> Iterator
             mixture = stems.sum(0)
             references = {name: stems[mixer.sources.index(name)] for name in names}
             told = stems[[mixer.sources.index(name) for name in names]]
-            heard = estimates(model, mixture[None].to(device), told[None].to(device))[0].float().cpu()
-            for what, made in (("", heard), ("mixture:", mixture.expand_as(heard))):
+            heard, ceiling, irm2 = _heard(model, mixture.to(device), told.to(device), recipe.arguments["sample_rate"])
+            found = []
+            for what, made, metrics in (
+                ("", heard, METRICS), ("mixture:", mixture.expand_as(heard), METRICS), ("ceiling:", ceiling, METRICS[:1]),
+                ("irm2:", irm2, METRICS[:1]),
+            ):  # fmt: skip
                 values = measure(
                     references, dict(zip(names, made, strict=True)), recipe.arguments["sample_rate"], mixture=mixture,
-                    metrics=METRICS, window=None, taps=128, permutation=model.spec.permutation_invariant and not what,
+                    metrics=metrics, window=None, taps=128, permutation=model.spec.permutation_invariant and not what,
                 )  # fmt: skip
-                for value in values:
-                    if value.value is not None and value.source in names:
-                        yield {
-                            "cluster": cluster, "example": example, "source": what + value.source,
-                            "metric": value.metric, "value": round(value.value, 3),
-                        }  # fmt: skip
+                found += [
+                    (what + v.source, v.metric, v.value) for v in values if v.value is not None and v.source in names
+                ]
+            if isinstance(model, TwoStep):
+                found += _bound(model, mixture.to(device), told.to(device))
+            for source, metric, number in found:
+                yield {
+                    "cluster": cluster, "example": example, "source": source, "metric": metric, "value": round(number, 3),
+                }  # fmt: skip
+
+
+def _heard(model: Any, mixture: Tensor, told: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``[C, T]``, ``[S, C, T]`` -> the estimates, the ceiling of the model's own space, the STFT's ideal ratio mask."""
+    everything = torch.cat([told, (mixture - told.sum(0))[None]])[None].cpu()
+    oracle = build_oracle("irm2", sources=[*model.spec.sources, "the rest"], sample_rate=sample_rate)
+    return (
+        estimates(model, mixture[None], told[None])[0].float().cpu(),
+        own_ceiling(model, mixture[None], told[None])[0].float().cpu(),
+        oracle.separate(mixture[None].cpu(), {"references": everything})[0][0, :-1],
+    )
+
+
+def _bound(model: TwoStep, mixture: Tensor, told: Tensor) -> list[tuple[str, str, float]]:
+    """Both sides of "latent SI-SDR is at most time-domain SI-SDR" (Tzinis et al. 2020): of the masked latents against the
+    targets that step 2 is trained on, and of what the decoder makes of the ones against what it makes of the others."""
+    z = model.encode(mixture[None])
+    truth = oracle_masks(torch.stack([model.encode(one[None]) for one in told], 1), "softmax") * z.unsqueeze(1)
+    made = model.masks(z) * z.unsqueeze(1)
+    if model.spec.permutation_invariant:
+        orders = [made[:, list(order)] for order in permutations(range(len(told)))]
+        made = max(orders, key=lambda ordered: float(latent_si_sdr(truth[0, :, 0], ordered[0, :, 0]).sum()))
+    heard, expected = (model.decode(latents, mixture.shape[-1])[0] for latents in (made, truth))
+    sides = {
+        "latent_si_sdr": latent_si_sdr(truth[0, :, 0], made[0, :, 0]),
+        "decoded_si_sdr": latent_si_sdr(expected, heard),
+    }
+    return [
+        (name, metric, float(x)) for metric, xs in sides.items() for name, x in zip(model.spec.sources, xs, strict=True)
+    ]
 
 
 def _judge(claim: Claim, folder: Path, wanted: int) -> Outcome:
@@ -311,7 +372,7 @@ def _side(runs: Sequence[str], seed: int, folder: Path, claim: Claim) -> dict[tu
         if not kept.exists():
             return None
         for row in json.loads(kept.read_text())["scores"]:
-            wanted = row["source"] == claim.source if claim.source else not row["source"].startswith("mixture:")
+            wanted = row["source"] == claim.source if claim.source else ":" not in row["source"]
             if row["metric"] == claim.metric and wanted:
                 found.setdefault((row["cluster"], row["example"]), []).append(row["value"])
     return {key: fmean(values) for key, values in found.items()}

@@ -10,11 +10,14 @@ from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import Any
 
-from separation.datasets import Track, check_split, mir1k, packages, speech
+from separation.datasets import Track, check_split, choral, mir1k, packages, speech
+from separation.training.choir import CHOSEN_PART, LEARNT_PART, TEST_SINGERS, TRAIN_SINGERS, ChoirMixer, pitch_of
+from separation.training.conversations import ConversationMixer
 from separation.training.mixing import SOUND, InTurn, Mixer, OverMixer, SoundMixer, SpeakerMixer, VocalMixer
 from separation.training.pools import Pool, load_pool, one_stem
 from separation.training.recipe import Recipe
 
+ENGLISH_PROMPTS = "-en-wav"
 KEPT_FOR_TEST = frozenset({"librispeech:2609", "librispeech:367"})  # a low and a high voice of the validation part
 
 
@@ -90,6 +93,20 @@ def speakers(recipe: Recipe, folder: Path, cache: Path) -> Sides:
     )
 
 
+def conversations(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """As `speakers`, but in English only, and in most training examples the voices take turns.
+
+    The prompts in other languages are left for a test out of distribution.
+    """
+    sides = speakers(recipe.with_changes(mixing={}), folder, cache)
+    assert isinstance(sides.train, SpeakerMixer)
+    known = sides.train.speech.groups
+    english = [name for name in known if not name.startswith("prompts:") or name.endswith(ENGLISH_PROMPTS)]
+    voices, rate = _only(sides.train.speech, english), recipe.arguments["sample_rate"]
+    train = ConversationMixer(voices, recipe.length, sample_rate=rate, **recipe.mixing)
+    return Sides(train, sides.validation, sides.test)
+
+
 def speech_music(recipe: Recipe, folder: Path, cache: Path) -> Sides:
     """LibriSpeech over music without voices; the test clusters are pieces of music, under four speakers never heard."""
     libri = speech.read_librispeech(folder / "librispeech")
@@ -155,14 +172,53 @@ def guitar(recipe: Recipe, folder: Path, cache: Path) -> Sides:
     return Sides(train, as_recorded(load(songs["validation"], "song")), test)
 
 
+def choir(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """The Choral Singing Dataset: singers 1 and 2 of each voice for training, 3 and 4 for the test.
+
+    All sing one piece, so that training and test share the song. Weights are chosen on bars of the training singers that were
+    not learnt from. The test clusters are the two quartets.
+    """
+    return _choir(recipe, folder, cache, TRAIN_SINGERS)
+
+
+def one_quartet(recipe: Recipe, folder: Path, cache: Path) -> Sides:
+    """As `choir`, but learnt from one quartet alone: under a minute and a half of music."""
+    return _choir(recipe, folder, cache, frozenset({min(TRAIN_SINGERS)}))
+
+
 DATA: dict[str, Callable[[Recipe, Path, Path], Sides]] = {
     "vocals": vocals,
     "vocals_in_turn": vocals_in_turn,
     "speakers": speakers,
+    "conversations": conversations,
     "speech_music": speech_music,
     "sounds": sounds,
     "guitar": guitar,
+    "choir": choir,
+    "one_quartet": one_quartet,
 }
+
+
+def _choir(recipe: Recipe, folder: Path, cache: Path, training: frozenset[str]) -> Sides:
+    quartets = choral.read(folder / "csd_nino_dios")
+    sides = {
+        side: [track for track in quartets if track.labels["singer"] in singers]
+        for side, singers in (("train", training), ("test", TEST_SINGERS))
+    }
+    check_split(sides)
+    rate, hop = recipe.arguments["sample_rate"], recipe.arguments["hop_length"]
+    load = _loader(recipe, cache)
+
+    def mixer(pool: Pool, **how: Any) -> ChoirMixer:
+        known = pitch_of(pool, rate, hop, cache)
+        return ChoirMixer(pool, known, recipe.length, hop, tuple(recipe.arguments["sources"]), **how)
+
+    train, test = (load(sides[side], "singer") for side in ("train", "test"))
+    return Sides(
+        mixer(train, part=LEARNT_PART, **{"level_db": 3.0, **recipe.mixing}),
+        mixer(train, part=CHOSEN_PART),
+        {f"quartet {singer}": mixer(pool) for singer, pool in _apart(test).items()},
+    )
 
 
 def _loader(recipe: Recipe, cache: Path) -> Callable[[Sequence[Track], str], Pool]:

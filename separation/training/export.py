@@ -31,6 +31,27 @@ _SPEAKERS_WEAKNESSES = (
     "Noise and reverberation were not in its training.",
 )
 
+_UMSS: dict[str, Any] = dict(
+    title="Voices by their pitch",
+    summary="Takes a choir apart into as many voices as have a pitch track; it learnt from mixtures alone.",
+    task="vocals",
+    licence="CC-BY-4.0",
+    citation="K. Schulze-Forster et al., Unsupervised music source separation using differentiable parametric source "
+    "models, IEEE/ACM TASLP 2023, arXiv 2201.09592",
+    authors=("The Earshot engineers",),
+    trained_on=(
+        "Choral Singing Dataset, Niño Dios: mixtures of singers 1 and 2 of each voice, and the pitch of each, tracked alone "
+        "(CC BY 4.0; Cuesta et al., ICMPC 2018)",
+    ),
+    weaknesses=(
+        "It follows the pitch that it is told: a wrong octave gives the wrong voice, a missing note goes to the others.",
+        "Two voices on the same note cannot be told apart, and an octave only in part.",
+        "It learnt one song by eight singers; instruments, speech and other ways of singing were not in its training.",
+        "It hears up to 8 kHz; above that the stems share the mixture's band by what happens below.",
+        "Consonants and breath, which have no pitch, are shared among the voices; reverberation is not modelled.",
+    ),
+)
+
 CARDS: dict[str, dict[str, Any]] = {
     "vocals": dict(
         title="Vocals and accompaniment",
@@ -86,6 +107,22 @@ CARDS: dict[str, dict[str, Any]] = {
         trained_on=_SPEAKERS_DATA,
         weaknesses=_SPEAKERS_WEAKNESSES,
     ),
+    "disentangled": dict(
+        title="Two people in conversation, with a memory",
+        summary="Takes two voices apart and remembers them, so that each keeps its track over pauses and in other recordings.",
+        task="speakers",
+        licence="CC-BY-SA-4.0",
+        citation="K. Helwani et al., ICASSP Workshops 2024, arXiv 2402.06683",
+        authors=("The Earshot engineers",),
+        trained_on=("The network of the bundled model speakers, and with it", *_SPEAKERS_DATA),
+        weaknesses=(
+            "The paper's layers, formulas and figures are not public: blocks, prior, memory and losses are our proposal "
+            "(models/disentangled.py says which).",
+            *_SPEAKERS_WEAKNESSES[:2],
+            "Always two voices: a third goes with one of the two, and into its memory.",
+            "Noise and reverberation were not in its training.",
+        ),
+    ),
     "htmd-net": dict(
         title="Vocals, HTMD-Net",
         summary="Masks a first estimate of the voice, then cleans it on the waveform; both can be heard.",
@@ -100,6 +137,21 @@ CARDS: dict[str, dict[str, Any]] = {
             "Backing vocals and choirs come out with the lead voice: there is one stem for all voices.",
         ),
     ),
+    "umss": _UMSS,
+    "umss-supervised": {
+        **_UMSS,
+        "title": "Voices by their pitch, taught with the voices apart",
+        "summary": "As umss, but it learnt from the singers one by one: what learning from mixtures alone is compared with.",
+    },
+    "umss-one-quartet": {
+        **_UMSS,
+        "title": "Voices by their pitch, from a minute and a half",
+        "summary": "As umss, but it learnt from the mixture of one quartet, 84 seconds, and from nothing else.",
+        "trained_on": (
+            "Choral Singing Dataset, Niño Dios: the mixture of the first singers, and the pitch of each, tracked alone "
+            "(CC BY 4.0; Cuesta et al., ICMPC 2018)",
+        ),
+    },
     "speakers": dict(
         title="Two people talking at once",
         summary="Takes two voices apart that speak at the same time.",

@@ -28,9 +28,11 @@ from separation.models import build
 from separation.training import losses, objectives
 from separation.training.data import DATA
 from separation.training.levels import fit_gains
-from separation.training.mixing import Mixer
+from separation.training.mixing import Mixer, side_of
 from separation.training.recipe import Recipe
 
+Batch = tuple[Tensor, dict[str, Tensor]]
+"""Stems ``[B, S, T]``, and what a model is told besides."""
 REPORT_EVERY = 50  # steps
 VALIDATION_SEED = 20_000_000  # far from any training seed
 _DEFAULTS = {"intermediate": {}, "objective": "estimates", "frozen": []}  # of runs that are older than these fields
@@ -135,8 +137,8 @@ class Run:
     def go(self) -> Path:
         """Train to the recipe's last step."""
         recipe, started, recent = self.recipe, time.monotonic(), []
-        for stems in self._batches():
-            recent.append(self._learn(stems))
+        for batch in self._batches():
+            recent.append(self._learn(batch))
             self.step += 1
             done = self.step >= recipe.steps
             if self.step % REPORT_EVERY == 0 or done:
@@ -152,22 +154,24 @@ class Run:
                 self._save()
         return self.paths.best
 
-    def _batches(self) -> Iterator[Tensor]:
+    def _batches(self) -> Iterator[Batch]:
         examples = _Examples(self.training, self.recipe, first_step=self.step)
         # a generator of its own: the loader draws from it, and a resumed run must find the global one untouched
         loader = DataLoader(examples, batch_size=self.recipe.batch, num_workers=0, generator=torch.Generator())
-        for batch in loader:
-            yield batch.to(self.accelerator.device)
+        device = self.accelerator.device
+        for stems, side in loader:
+            yield stems.to(device), {name: told.to(device) for name, told in side.items()}
 
-    def _learn(self, stems: Tensor) -> Tensor:
-        """One step on ``[B, S, T]``; returns the loss, NaN if the step was skipped."""
+    def _learn(self, batch: Batch) -> Tensor:
+        """One step; returns the loss, NaN if the step was skipped."""
+        stems, side = batch
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.model.train()
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         references, mixture = stems[:, self.outputs].unsqueeze(2), stems.sum(1, keepdim=True)
         with self._autocast():
-            loss = self.objective(self.model, references, mixture, self.step)
+            loss = self.objective(self.model, references, mixture, self.step, side)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         finite = bool(torch.isfinite(torch.as_tensor(norm)))
@@ -208,9 +212,9 @@ class Run:
         scores = []
         loss = losses.build({"si_sdr": 1.0}, pit=_permutation_invariant(self.average))
         for i in range(self.recipe.validation_examples):
-            stems = torch.from_numpy(self.validation.example(VALIDATION_SEED, 0, i)[None]).to(self.accelerator.device)
+            stems, side = _told(self.validation, VALIDATION_SEED, 0, i, self.accelerator.device)
             references, mixture = stems[:, self.outputs].unsqueeze(2), stems.sum(1, keepdim=True)
-            estimates = objectives.estimates(self.average, mixture, references)
+            estimates = objectives.estimates(self.average, mixture, references, side)
             untouched = mixture.unsqueeze(1).expand_as(references)
             scores.append(float(loss(references, untouched, mixture) - loss(references, estimates, mixture)))
         score = float(np.mean(scores))
@@ -256,7 +260,14 @@ class Run:
             self.report(entry)
 
 
-class _Examples(Dataset[Tensor]):
+def _told(mixer: Mixer, seed: int, step: int, index: int, device: torch.device) -> Batch:
+    """One example as a batch."""
+    side = side_of(mixer, seed, step, index)
+    stems = torch.from_numpy(mixer.example(seed, step, index)[None]).to(device)
+    return stems, {name: torch.from_numpy(told[None]).to(device) for name, told in side.items()}
+
+
+class _Examples(Dataset[Batch]):
     """Examples of all remaining steps, in order."""
 
     def __init__(self, mixer: Mixer, recipe: Recipe, *, first_step: int) -> None:
@@ -265,9 +276,11 @@ class _Examples(Dataset[Tensor]):
     def __len__(self) -> int:
         return max(0, self.recipe.steps - self.first_step) * self.recipe.batch
 
-    def __getitem__(self, i: int) -> Tensor:
+    def __getitem__(self, i: int) -> Batch:
         step, index = divmod(i, self.recipe.batch)
-        return torch.from_numpy(self.mixer.example(self.recipe.seed, self.first_step + step, index))
+        place = (self.recipe.seed, self.first_step + step, index)
+        side = {name: torch.from_numpy(told) for name, told in side_of(self.mixer, *place).items()}
+        return torch.from_numpy(self.mixer.example(*place)), side
 
 
 def _start_from(model: nn.Module, weights: Path) -> None:

@@ -14,6 +14,9 @@ from torch import Tensor
 EPSILON = 1e-8
 SILENT = 1e-4  # a reference this far below the mixture, in energy, counts as silent
 STFT_SIZES = (256, 512, 1024, 2048)
+SCALES = (2048, 1024, 512, 256, 128, 64)
+MUSIC = 0.1  # deviation of recorded music, about
+LOG_FLOOR, SQUARE_FLOOR = 1e-5, 1e-10
 
 PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -92,6 +95,21 @@ def multi_resolution_spectral(reference: Tensor, estimate: Tensor, mixture: Tens
     return total / len(STFT_SIZES)
 
 
+def multi_scale_spectral(reference: Tensor, estimate: Tensor, mixture: Tensor) -> Tensor:
+    """Mean absolute difference of magnitudes and of their logarithms, summed over six STFT sizes: ``[*, T]`` -> ``[*]``.
+
+    Engel et al., "DDSP", ICLR 2020, eq. 4; sizes and floors of Schulze-Forster et al., TASLP 2023, section IV. The logarithm's
+    floor makes it depend on the level, so all are brought to where the mixture has the level of recorded music.
+    """
+    level = mixture.std(-1, keepdim=True, correction=0).clamp_min(EPSILON) / MUSIC
+    total = torch.zeros(reference.shape[:-1], device=reference.device)
+    for n_fft in SCALES:
+        ref, est = (_magnitude(x / level, n_fft, SQUARE_FLOOR) for x in (reference, estimate))
+        logarithms = torch.log(ref + LOG_FLOOR) - torch.log(est + LOG_FLOOR)
+        total = total + (ref - est).abs().mean((-2, -1)) + logarithms.abs().mean((-2, -1))
+    return total
+
+
 def permutation_invariant(loss: PairLoss) -> PairLoss:
     """The best assignment of estimates to references: ``[B, S, *, T]`` -> ``[B]``.
 
@@ -119,6 +137,7 @@ LOSSES: dict[str, PairLoss] = {
     "l1": l1,
     "mse": mse,
     "multi_resolution_spectral": multi_resolution_spectral,
+    "multi_scale_spectral": multi_scale_spectral,
 }
 
 
@@ -153,7 +172,7 @@ def _ratio_db(error: Tensor, energy: Tensor, limit_db: float) -> Tensor:
     return 10 * torch.log10((error + floor) / energy)
 
 
-def _magnitude(x: Tensor, n_fft: int) -> Tensor:
+def _magnitude(x: Tensor, n_fft: int, floor: float = EPSILON) -> Tensor:
     window = torch.hann_window(n_fft, device=x.device)
     z = torch.stft(x.reshape(-1, x.shape[-1]), n_fft, n_fft // 4, window=window, return_complex=True)
-    return (z.real.square() + z.imag.square() + EPSILON).sqrt().reshape(*x.shape[:-1], *z.shape[-2:])
+    return (z.real.square() + z.imag.square() + floor).sqrt().reshape(*x.shape[:-1], *z.shape[-2:])

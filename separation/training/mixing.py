@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.signal import lfilter, resample_poly
@@ -33,6 +33,20 @@ class Mixer(Protocol):
     def length(self) -> int: ...
 
     def example(self, seed: int, step: int, index: int) -> Audio: ...
+
+
+@runtime_checkable
+class TellingMixer(Mixer, Protocol):
+    """A mixer that knows what models are told besides the mixture, such as the pitch of each source."""
+
+    def side(self, seed: int, step: int, index: int) -> dict[str, Audio]:
+        """Of the example of the same numbers, by the names of `Spec.needs`."""
+        ...
+
+
+def side_of(mixer: Mixer, seed: int, step: int, index: int) -> dict[str, Audio]:
+    """What a model is told with an example; most mixers have nothing to tell."""
+    return mixer.side(seed, step, index) if isinstance(mixer, TellingMixer) else {}
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,8 @@ class VocalMixer:
         return normalise(np.stack([voice, music]), rng)
 
     def _aligned(self, rng: np.random.Generator) -> tuple[Audio, Audio]:
-        i = int(rng.integers(len(self.pairs)))
+        among = self.pairs.drawn
+        i = among[int(rng.integers(len(among)))]
         speed = _speed(rng, 0.4)
         start, length = _crop(rng, len(self.pairs.stems[self.sources[0]][i]), self.length, speed)
         return tuple(  # type: ignore[return-value]

@@ -13,22 +13,27 @@ from torch import Tensor
 
 from separation.errors import DataError
 from separation.training import losses
+from separation.training.disentangling import Disentangling
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 NEEDED = "references"
-KINDS = ("estimates", "latent", "magnitudes", "interleaved")
+KINDS = (
+    "estimates", "latent", "magnitudes", "interleaved", "disentangled", "resynthesis", "resynthesis_each",
+)  # fmt: skip
 
 
 class Objective(Protocol):
-    """``references [B, S, C, T]``, ``mixture [B, C, T]``, and which step of the run this is -> a scalar."""
+    """``references [B, S, C, T]``, ``mixture [B, C, T]``, which step of the run this is, and what else is told -> a scalar."""
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor: ...
+    def __call__(
+        self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
+    ) -> Tensor: ...
 
 
-def estimates(model: Any, mixture: Tensor, references: Tensor) -> Tensor:
+def estimates(model: Any, mixture: Tensor, references: Tensor, side: Mapping[str, Tensor] = {}) -> Tensor:
     """The model's estimates ``[B, S, C, T]``; the true sources go along only if it says that it needs them."""
-    side = {NEEDED: references} if NEEDED in model.spec.needs else {}
-    out: Tensor = model.separate(mixture, side)[0]
+    told = {**side, NEEDED: references} if NEEDED in model.spec.needs else side
+    out: Tensor = model.separate(mixture, told)[0]
     return out
 
 
@@ -37,7 +42,8 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
 
     Args:
         kind: one of `KINDS`.
-        terms: weights of the losses (`losses.LOSSES`), for "estimates" only: the others have one of their own.
+        terms: weights of the losses (`losses.LOSSES`) for "estimates", of `disentangling.TERMS` for "disentangled": the others
+            have one of their own.
         intermediate: weights of losses at the model's intermediate output (deep supervision), or none.
         pit: the order of the sources is open.
 
@@ -47,7 +53,7 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
     problem = None
     if kind not in KINDS:
         problem = f"there is no objective {kind!r}; use one of {', '.join(KINDS)}"
-    elif kind != "estimates" and (terms or intermediate):
+    elif kind != "estimates" and (intermediate or (terms and kind != "disentangled")):
         problem = f"the objective {kind!r} has one loss of its own, but others are named too"
     elif kind == "estimates" and not (terms or intermediate):
         problem = "no loss is named"
@@ -57,6 +63,10 @@ def build(kind: str, terms: Mapping[str, float], intermediate: Mapping[str, floa
         raise DataError("Choose what to train on", problem, "Correct the recipe's objective and losses")
     if kind == "latent":
         return Latent(pit)
+    if kind == "disentangled":
+        return Disentangling(terms)
+    if kind.startswith("resynthesis"):
+        return Resynthesis(each=kind == "resynthesis_each")
     if kind != "estimates":
         return Magnitudes(interleaved=kind == "interleaved")
     return Estimates(
@@ -74,9 +84,11 @@ class Estimates:
     def __init__(self, final: Loss, intermediate: Loss, supervised: bool) -> None:
         self._final, self._intermediate, self._supervised = final, intermediate, supervised
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
+    def __call__(
+        self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
+    ) -> Tensor:
         if not self._supervised:
-            return self._final(references, estimates(model, mixture, references).float(), mixture)
+            return self._final(references, estimates(model, mixture, references, side).float(), mixture)
         masked, final = (output.unsqueeze(1).float() for output in model.probe(mixture))
         first = references[:, :1]
         return self._final(first, final, mixture) + self._intermediate(first, masked, mixture)
@@ -88,7 +100,9 @@ class Latent:
     def __init__(self, pit: bool) -> None:
         self._loss = losses.permutation_invariant(losses.latent_si_sdr) if pit else losses.latent_si_sdr
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
+    def __call__(
+        self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
+    ) -> Tensor:
         with torch.no_grad():
             z = model.encode(mixture)
             targets = model.targets(references, z)
@@ -108,7 +122,9 @@ class Magnitudes:
     def __init__(self, *, interleaved: bool) -> None:
         self._interleaved = interleaved
 
-    def __call__(self, model: Any, references: Tensor, mixture: Tensor, step: int = 0) -> Tensor:
+    def __call__(
+        self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
+    ) -> Tensor:
         sources = model.spec.sources
         learning = [step % len(sources)] if self._interleaved else list(range(len(sources)))
         z = model.encode(mixture)
@@ -118,3 +134,23 @@ class Magnitudes:
         error = (truth.reshape(estimate.shape) - estimate).abs()
         total: Tensor = error.mean((0, 2, 3, 4)).sum()
         return total
+
+
+class Resynthesis:
+    """How much what the source models make sounds like what there is: `losses.multi_scale_spectral`.
+
+    The sum of the sources like the mixture, whose parts nobody need know (Schulze-Forster et al., "Unsupervised music source
+    separation using differentiable parametric source models", TASLP 2023, arXiv 2201.09592, eq. 1); or, with `each`, every
+    source like its reference, which is the paper's supervised variant.
+    """
+
+    def __init__(self, *, each: bool) -> None:
+        self._each = each
+
+    def __call__(
+        self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
+    ) -> Tensor:
+        made = model.synthesise(mixture, side)
+        if self._each:
+            return losses.multi_scale_spectral(references, made, mixture.unsqueeze(1)).mean()
+        return losses.multi_scale_spectral(mixture, made.sum(1), mixture).mean()

@@ -37,6 +37,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def drawn(self) -> list[int]:
+        """The recordings that are in a group; the others are never drawn."""
+        return sorted(index for members in self.groups.values() for index in members)
+
     def read(self, stem: str, index: int, start: int, length: int) -> Audio:
         """float32 ``[length]``; zeros where the recording has ended."""
         piece = self.stems[stem][index][start : start + length]

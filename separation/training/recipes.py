@@ -6,6 +6,7 @@
 from typing import Any
 
 from separation.errors import DataError
+from separation.training import choir
 from separation.training.recipe import Recipe
 
 _UNET: dict[str, Any] = {
@@ -23,6 +24,8 @@ _TRANSFORM: dict[str, Any] = {
     "kernel": 41,
 }
 """Both steps have it: the second starts from the weights of the first."""
+DISENTANGLED: dict[str, float] = {"mixture": 0.1, "kl": 0.01, "dependence": 0.05, "memory": 3.0}
+"""Weights of `disentangling.TERMS`."""
 
 RECIPES = {
     "vocals": Recipe(
@@ -68,6 +71,30 @@ RECIPES = {
         steps=30000,
         decay=6000,
         rate=1e-3,
+        precision="bf16",
+    ),
+    "disentangled": Recipe(
+        name="disentangled",
+        architecture="disentangled",
+        arguments={
+            "sources": ["speaker 1", "speaker 2"],
+            "sample_rate": 8000,
+            "basis": 256,
+            "kernel": 32,
+            "dimensions": 48,
+            "decoder": 128,
+            "bottleneck": 128,
+            "hidden": 256,
+            "blocks": 8,
+            "repeats": 2,
+        },
+        data="conversations",
+        losses=DISENTANGLED,
+        objective="disentangled",
+        length=2 * (16000 - 256),
+        batch=4,
+        steps=30000,
+        decay=10000,
         precision="bf16",
     ),
     "guitar": Recipe(
@@ -144,6 +171,7 @@ RECIPES = {
         decay=8000,
         precision="bf16",
     ),
+    **choir.RECIPES,
 }
 
 

@@ -10,6 +10,7 @@ looks).
 from typing import Any
 
 from separation.training.recipe import Recipe
+from separation.training.recipes import DISENTANGLED
 
 SPEECH_RATE = 8000
 MUSIC_RATE = 16000
@@ -28,6 +29,14 @@ HTMD_LOSSES: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "mse-mae": ({"l1": 0.1}, {"mse": 1.0}),
 }
 """INTERMEDIATE-FINAL -> losses at the end, and at the intermediate output (Garoufis et al. 2021, the best weights of each)."""
+DISENTANGLED_LOSSES: dict[str, dict[str, float]] = {
+    "full": DISENTANGLED,
+    **{
+        f"no-{term}": {name: w for name, w in DISENTANGLED.items() if name != term}
+        for term in ("kl", "dependence", "memory")
+    },
+}
+"""Variant -> the weights of its terms."""
 
 _FALL: dict[str, Any] = {"warmup": 100, "validation_examples": 32, "precision": "bf16", "ema": 0.998}
 
@@ -134,7 +143,36 @@ def _interleaved() -> list[Recipe]:
     return made
 
 
-SMALL: dict[str, Recipe] = {recipe.name: recipe for recipe in [*_interleaved(), *_two_step(), *_vocals()]}
+def _disentangled() -> list[Recipe]:
+    arguments: dict[str, Any] = {
+        "sources": SPACES["speakers"], "sample_rate": SPEECH_RATE, "basis": 128, "kernel": 40, "dimensions": 32,
+        "decoder": 96, "bottleneck": 96, "hidden": 192, "blocks": 7, "repeats": 2,
+    }  # fmt: skip
+    sizes: dict[str, Any] = {
+        "architecture": "disentangled", "data": "conversations", "length": 32000, "batch": 4, "steps": 3000, "decay": 1800,
+        "validate_every": 300, **_FALL,
+    }  # fmt: skip
+    made = [
+        Recipe(
+            name=f"disentangled/{variant}@conversations", objective="disentangled", losses=losses,
+            arguments={**arguments, "memory": "memory" in losses}, **sizes,
+        )
+        for variant, losses in DISENTANGLED_LOSSES.items()
+    ]  # fmt: skip
+    made.append(
+        Recipe(
+            name="disentangled/pit@conversations",
+            losses={"snr": 1.0},
+            arguments={**arguments, "memory": False},
+            **sizes,
+        )
+    )
+    return made
+
+
+SMALL: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in [*_disentangled(), *_interleaved(), *_two_step(), *_vocals()]
+}
 
 AFTER: dict[str, tuple[str, str]] = {
     **{f"two-step/latent@{data}": (f"two-step/transform@{data}", "transform.") for data in SPACES},

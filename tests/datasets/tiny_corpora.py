@@ -9,11 +9,11 @@ import soundfile as sf
 from separation.datasets import mir1k, packages
 
 
-def wav(path: Path, *, seconds: float = 0.3, sample_rate: int = 8000, channels: int = 1) -> Path:
+def wav(path: Path, *, seconds: float = 0.3, sample_rate: int = 8000, channels: int = 1, level: float = 0.1) -> Path:
     """A file of noise, the same for the same name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(sum(path.name.encode()))
-    samples = 0.1 * rng.standard_normal((round(seconds * sample_rate), channels))
+    samples = level * rng.standard_normal((round(seconds * sample_rate), channels))
     sf.write(path, samples, sample_rate)
     return path
 
@@ -63,10 +63,20 @@ def make_packages(root: Path) -> Path:
     return root
 
 
+def make_choir(folder: Path, singing: Iterable[str] = ("soprano", "alto", "tenor", "bass")) -> Path:
+    """Sixteen singers; who is not singing rests, for to find the pitch of noise takes a while."""
+    for voice in ("soprano", "alto", "tenor", "bass"):
+        for singer in range(1, 5):
+            name = folder / f"CSD_ND_{voice}_{singer}.wav"
+            wav(name, sample_rate=16_000, level=0.1 if voice in singing else 0.0)
+    return folder
+
+
 def make_all(folder: Path) -> Path:
     """The data folder of `earshot train`."""
     make_mir1k(folder / "mir1k")
     make_librispeech(folder / "librispeech")
     make_tsp(folder / "tsp")
     make_packages(folder / "debian")
+    make_choir(folder / "csd_nino_dios", singing=["alto"])
     return folder

@@ -83,6 +83,14 @@ def cases(draw, kinds=KINDS):
     return reference, estimate, how
 
 
+def test_windows_further_apart_than_they_are_long() -> None:
+    x = torch.randn(2, 1, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert windows(20, 9, 12) == [(0, 9)]
+    found = bss_eval_v4(x, x + 0.1 * x.flip(0), window=9, hop=12, taps=1)
+    assert found.sdr.shape == (2, 1)
+    assert bss_eval_v4(x, x + 0.1 * x.flip(0), window=5, hop=8, taps=1).sdr.shape == (2, 2)
+
+
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(cases())
 def test_v4_is_musevals(case):

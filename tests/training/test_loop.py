@@ -354,6 +354,8 @@ def test_the_shipped_recipes_train_on_their_real_layouts(name: str, tmp_path: Pa
         "conv_tasnet": {"basis": 16, "bottleneck": 8, "hidden": 8},
         "learned_transform": {"basis": 16},
         "two_step": {"basis": 16, "bottleneck": 8, "hidden": 8, "blocks": 2},
+        "disentangled": {"basis": 16, "dimensions": 6, "decoder": 8, "bottleneck": 8, "hidden": 12, "blocks": 2},
+        "umss": {"latent": 6, "encoder": 8, "decoder": 8},
         "htmd_net": {"basis": 16, "bottleneck": 8, "hidden": 8, "blocks": 2, "levels": 2, "recurrent": 4},
     }
     short = recipe.with_changes(

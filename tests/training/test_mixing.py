@@ -44,6 +44,18 @@ def sound(rng: np.random.Generator, size: int) -> NDArray[np.int16]:
     return np.clip(3000 * rng.standard_normal(size), -32768, 32767).astype(np.int16)
 
 
+@pytest.mark.parametrize("aligned", [0.0, 1.0])
+def test_only_recordings_of_the_groups_are_drawn(aligned: float) -> None:
+    pool = dense(4)
+    for stems in pool.stems.values():
+        for i, recording in enumerate(stems):
+            recording[:] = 0 if i == 2 else 5000
+    only = Pool(pool.stems, {"g2": pool.groups["g2"]}, pool.labels)
+    mixer = VocalMixer(only, None, None, LENGTH, aligned=aligned, voiceless=0.0, second_voice=0.0)
+    assert only.drawn == [2] and pool.drawn == [0, 1, 2, 3]
+    assert not any(mixer.example(0, 0, i).any() for i in range(12))
+
+
 @cache
 def vocals() -> VocalMixer:
     return VocalMixer(ragged("vocals", "accompaniment"), ragged("speech", seed=1), ragged("music", seed=2), LENGTH)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from separation.errors import DataError
 from separation.models import build
+from separation.models.two_step import oracle_masks
 from separation.statistics import Interval
 from separation.training import claims, objectives, small
 from separation.training.claims import CLAIMS, Claim, Curve, curve_of, decided, judge, run_folder, runs_of
@@ -141,11 +143,30 @@ def test_a_claim_from_data_to_verdict_goes_on_where_it_stopped(tmp_path: Path, m
     assert outcome.difference is not None
     assert outcome.difference.mean == pytest.approx(0.0), "the same recipe, the same seed"
     kept = json.loads((run_folder(ONE, 0, tmp_path / "runs") / "scores.json").read_text())["scores"]
-    assert {row["source"] for row in kept} >= {"low", "high", "mixture:low"}
+    assert {row["source"] for row in kept} == {
+        f"{what}{source}" for what in ("", "mixture:", "ceiling:", "irm2:") for source in ("low", "high")
+    }
     assert len({(row["cluster"], row["example"]) for row in kept}) == 4
     monkeypatch.setattr(claims, "train", lambda *a, **b: pytest.fail("it was trained again"))
     monkeypatch.setattr(claims, "measure", lambda *a, **b: pytest.fail("it was measured again"))
     assert claims.check([CLAIM], tmp_path, tmp_path / "runs", seeds=1, device="cpu")[0] == outcome
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_two_sides_of_the_bound_are_those_of_the_right_pairs(swapped: bool) -> None:
+    """Where the masks are the truth, in whatever order, both sides are as high as numbers get."""
+    torch.manual_seed(0)
+    model: Any = build("two_step", {"basis": 12, "kernel": 11, "bottleneck": 6, "hidden": 8, "blocks": 2, "repeats": 1})
+    told = torch.randn(2, 1, 400)
+    latents = torch.stack([model.encode(one[None]) for one in told], 1)
+    masks = oracle_masks(latents, "softmax")
+    model.masks = lambda z: masks.flip(1) if swapped else masks
+    found = {(name, metric): value for name, metric, value in claims._bound(model, told.sum(0), told)}
+    assert set(found) == {(name, m) for name in model.spec.sources for m in ("latent_si_sdr", "decoded_si_sdr")}
+    assert min(found.values()) > 60
+    model.masks = lambda z: 0.5 * torch.ones_like(masks)
+    assert max(value for _, _, value in claims._bound(model, told.sum(0), told)) < 20
 
 
 @pytest.mark.usefixtures("tiny")

@@ -196,7 +196,9 @@ def _table(reference: Tensor, estimate: Tensor, plan: _Plan) -> tuple[Tensor, Te
     sources, channels, _ = reference.shape
     many, window = len(plan.spans), plan.spans[0][1]
     hop = plan.spans[1][0] if many > 1 else window
-    cut = [signal.unfold(-1, window, hop).movedim(2, 0) for signal in (reference, estimate)]  # views [W, S, C, window]
+    cut = [
+        signal.unfold(-1, window, hop).movedim(2, 0)[:many] for signal in (reference, estimate)
+    ]  # views [W, S, C, window]
     audible = torch.stack([_audible(r) & _audible(e) for r, e in zip(*cut, strict=True)])
     pairs = sources if plan.permutation else 1
     table = reference.new_full((4, many, sources, pairs), torch.nan, dtype=torch.float64)
