@@ -72,7 +72,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "guitar": dict(
         title="Guitar and the rest of the band",
         summary="Lifts the electric guitars out of a rock song; the rest is the accompaniment.",
-        task="guitar",
+        task="instruments",
         licence="CC-BY-SA-3.0",
         citation="A. Jansson et al., Singing voice separation with deep U-Net convolutional networks, ISMIR 2017",
         authors=("The Earshot engineers",),

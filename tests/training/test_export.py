@@ -1,13 +1,14 @@
 """A run -> a model folder that the hub loads, with an honest card."""
 
 import json
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from separation.errors import DataError
-from separation.hub import load, read_curves
+from separation.hub import Card, load, read_curves
 from separation.models import build
 from separation.training.export import CARDS, export
 from separation.training.recipes import RECIPES
@@ -42,6 +43,7 @@ def test_the_folder_loads_and_says_where_it_comes_from(run, tmp_path):
 
 def test_every_recipe_has_a_card_text():
     assert set(CARDS) == set(RECIPES)
+    assert {words["task"] for words in CARDS.values()} <= set(get_args(Card.model_fields["task"].annotation))
 
 
 @pytest.mark.parametrize("missing", ["recipe.json", "best.safetensors"])
