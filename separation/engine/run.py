@@ -292,7 +292,8 @@ class _Stream:
         spec = separator.spec
         self._layout, self._sinks, self._options, self._observers = layout, sinks, options, observers
         self._sources = spec.sources
-        self._stitcher = Stitcher(len(spec.sources), layout) if spec.permutation_invariant else None
+        stitched = spec.permutation_invariant and not spec.stateful  # a state keeps the order
+        self._stitcher = Stitcher(len(spec.sources), layout) if stitched else None
         self._joiner = Joiner(layout.fade)
         self._mixture_tail: Samples | None = None
         self._written = 0

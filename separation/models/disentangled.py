@@ -18,8 +18,9 @@ Our proposal is everything else, because layers, sizes, formulas and figures are
   all sources alike (N(0, 1) before that). The prior of a source is the Gaussian with the moments that are remembered: of
   somebody never heard, the stranger's.
 - Order: a block belongs to the remembered source that it diverges from least. A chunk is first followed in stretches of about
-  `STRETCH` seconds, each ordered by what was heard before it and then remembered; with what is known in the end, the order in
-  every `PERIOD` seconds is the cheapest way through all S! orders, where a change costs `CHANGE` (Viterbi, 1967).
+  `STRETCH` seconds, each ordered by what was heard before it and then remembered, on the `WAYS` cheapest ways at once; with
+  what is known at the end of the best, the order in every `PERIOD` seconds is the cheapest path through all S! orders (Viterbi,
+  1967). A change of order costs `CHANGE` on both.
 
 The training terms (`training.disentangling`) are ours in their formulas too. Not here: who is speaking. The memory tells
 apart the voices that it has heard, and has no names for them.
@@ -46,6 +47,8 @@ LONGEST = 30.0
 """Seconds of sound after which the memory forgets as it learns."""
 STRETCH = 1.0
 """Seconds, about, that are remembered at once while a chunk is followed."""
+WAYS = 16
+"""Ways to order a chunk that are followed at once: who the second voice is may be clear only when both have spoken."""
 PERIOD = 0.1
 """Seconds in which the order stays."""
 EVIDENCE = 2.0
@@ -72,6 +75,20 @@ class Posterior(NamedTuple):
     """``q(z | x)`` frame by frame: each ``[B, S, D, K]``."""
 
     mean: Tensor
+    log_variance: Tensor
+
+
+class Heard(NamedTuple):
+    """What blocks were like over some frames, each of which counts as much as its source sounds in it.
+
+    Args:
+        seconds: of sound, ``[B, S, *]``.
+        mean, square, log_variance: of what the posterior draws, and of itself, ``[B, S, D, *]``.
+    """
+
+    seconds: Tensor
+    mean: Tensor
+    square: Tensor
     log_variance: Tensor
 
 
@@ -186,7 +203,7 @@ class Disentangled(nn.Module):
         """
         posterior = self.posterior(z)
         masks = self.masks_of(drawn(posterior) if self.training else posterior.mean)
-        energy = (masks[:, :, 0] * z.mean(1, keepdim=True)).square().sum(2)
+        energy = self.energy(masks, z)
         known: Memory = self.empty_memory(len(z)) if state is None else state
         known = {**known, "level": torch.maximum(known["level"], loudest(energy, self.period))}
         active = activity(energy, known["level"])
@@ -194,7 +211,7 @@ class Disentangled(nn.Module):
             order = self.order(posterior, active, known)
             masks, active = taken(masks, order), taken(active, order)
             posterior = Posterior(*(taken(part, order) for part in posterior))
-        known = remembered(known, posterior, active, self.frame)
+        known = remembered(known, heard(posterior, active, self.frame))
         mean, variance = prior(known)
         seen = {
             "mean": posterior.mean, "variance": posterior.log_variance.exp(), "active": active.unsqueeze(2),
@@ -205,6 +222,14 @@ class Disentangled(nn.Module):
 
     def masks(self, z: Tensor, side: Mapping[str, Tensor] = {}, state: State = None) -> Tensor:
         return self.inside(z, side, state).masks
+
+    def energy(self, masks: Tensor, z: Tensor) -> Tensor:
+        """How loud each source is in each frame, ``[B, S, K]``: the energy of what the decoder makes of the frame alone.
+
+        Not of the latent, of which a good part leads to nothing that is heard: there are more basis functions than samples.
+        """
+        frames = torch.einsum("bsnk,nl->bslk", masks[:, :, 0] * z.mean(1, keepdim=True), self.decoder.weight[:, 0])
+        return frames.square().sum(2)
 
     def decode(self, latents: Tensor, length: int) -> Tensor:
         lead = latents.shape[:-2]
@@ -238,14 +263,13 @@ class Disentangled(nn.Module):
         }  # fmt: skip
 
     @torch.no_grad()
-    def meet(self, posterior: Posterior, active: Tensor) -> None:
-        """Learn what strangers are like: blocks of any sources, counted as much as these sound, ``active [B, S, K]``."""
-        weights = (active / (active.sum() + TINY)).unsqueeze(2)
-        mean = (weights * posterior.mean).sum((0, 1, 3))
-        square = (weights * (posterior.mean.square() + posterior.log_variance.exp())).sum((0, 1, 3))
-        before = self.stranger_variance + self.stranger_mean.square()
-        self.stranger_mean.lerp_(mean, MET)
-        self.stranger_variance.copy_(before.lerp(square, MET) - self.stranger_mean.square()).clamp_min_(LEAST_VARIANCE)
+    def meet(self, blocks: Heard) -> None:
+        """Learn what strangers are like, from any sources."""
+        weights = (blocks.seconds / (blocks.seconds.sum() + TINY)).unsqueeze(2)
+        square = self.stranger_variance + self.stranger_mean.square()
+        square = square.lerp((weights * blocks.square).sum((0, 1)), MET)
+        self.stranger_mean.lerp_((weights * blocks.mean).sum((0, 1)), MET)
+        self.stranger_variance.copy_((square - self.stranger_mean.square()).clamp_min(LEAST_VARIANCE))
 
     @torch.no_grad()
     def order(self, posterior: Posterior, active: Tensor, memory: Memory) -> Tensor:
@@ -258,28 +282,38 @@ class Disentangled(nn.Module):
         """
         memory = self._followed(posterior, active, memory)
         frames = active.shape[-1]
-        nats, active = (
+        mean, log_variance, active = (
             nn.functional.pad(x, (0, -frames % self.period)).reshape(*x.shape[:-1], -1, self.period)
-            for x in (divergences(posterior, memory), active)
+            for x in (*posterior, active)
         )
-        order = best_orders(evidence(nats, active, self.frame), CHANGE)
-        return order.repeat_interleave(self.period, -1)[..., :frames]
+        periods = heard(Posterior(mean, log_variance), active, self.frame)
+        return best_orders(evidence(periods, memory), CHANGE).repeat_interleave(self.period, -1)[..., :frames]
 
     def _followed(self, posterior: Posterior, active: Tensor, memory: Memory) -> Memory:
-        """The memory after a chunk that was ordered stretch by stretch, each by what was heard before it."""
-        before: Tensor | None = None
-        for here in self.stretches(active.shape[-1]):
-            blocks, sounding = Posterior(*(part[..., here] for part in posterior)), active[..., here]
-            costs = prices(evidence(divergences(blocks, memory), sounding, self.frame))
-            costs[:, 1:] += AS_IT_IS if before is None else 0
-            if before is not None:
-                costs = costs + CHANGE
-                costs.scatter_add_(1, before, torch.full_like(costs[:, :1], -CHANGE))
-            before = costs.argmin(1, keepdim=True)
-            order = orders(active.shape[1], active.device)[before].transpose(1, 2).expand_as(sounding)
-            own = Posterior(*(taken(part, order) for part in blocks))
-            memory = remembered(memory, own, taken(sounding, order), self.frame)
-        return memory
+        """The memory after a chunk that was ordered stretch by stretch, each by what was heard before it.
+
+        Each way has a memory of its own, and pays for what that did not expect: whoever takes two voices for one pays with
+        every turn, whoever takes one for two is soon no better off.
+        """
+        batch, sources = active.shape[:2]
+        every = orders(sources, active.device)
+        total, before = active.new_zeros(batch, 1), torch.zeros(batch, 1, dtype=torch.long, device=active.device)
+        item = torch.arange(batch, device=active.device).unsqueeze(1)
+        for number, here in enumerate(self.stretches(active.shape[-1])):
+            ways = total.shape[1]
+            new = heard(Posterior(*(part[..., here] for part in posterior)), active[..., here], self.frame)
+            new = Heard(*(part.repeat_interleave(ways, 0) for part in new))
+            price = prices(evidence(new, memory)).reshape(batch, ways, -1)
+            other = torch.arange(len(every), device=active.device) != before.unsqueeze(-1)
+            price = total.unsqueeze(-1) + price + other * (CHANGE if number else AS_IT_IS)
+            total, best = price.flatten(1).sort(dim=1, stable=True)
+            total, best = total[:, :WAYS], best[:, :WAYS]
+            before, rows = best % len(every), (item * ways + best // len(every)).flatten()
+            order = every[before].flatten(0, 1)
+            own = Heard(*(taken(part[rows].unsqueeze(-1), order.unsqueeze(-1)).squeeze(-1) for part in new))
+            memory = remembered({name: value[rows] for name, value in memory.items()}, own)
+        first = item.flatten() * total.shape[1]
+        return {name: value[first] for name, value in memory.items()}
 
 
 def drawn(posterior: Posterior) -> Tensor:
@@ -313,26 +347,30 @@ def loudest(energy: Tensor, period: int) -> Tensor:
     return nn.functional.avg_pool1d(total.unsqueeze(1), min(period, total.shape[-1]), ceil_mode=True).amax((1, 2))
 
 
-def remembered(memory: Memory, posterior: Posterior, active: Tensor, frame: float) -> Memory:
-    """The memory after some more frames, each counting as much as its source sounds in it.
+def heard(posterior: Posterior, active: Tensor, frame: float) -> Heard:
+    """Blocks ``[B, S, D, *, K]`` over the last axis.
 
     Args:
-        memory: so far, its sources in the order of the blocks.
         posterior: of the frames.
-        active: 0 to 1, ``[B, S, K]``.
+        active: 0 to 1, ``[B, S, *, K]``.
         frame: seconds from one to the next.
     """
     counted = active.sum(-1)
-    total = memory["seconds"] + frame * counted
-    part = (frame * counted / (total + TINY)).unsqueeze(-1)
     weights = (active / (counted + TINY).unsqueeze(-1)).unsqueeze(2)
-    mean = (weights * posterior.mean).sum(-1)
-    square = (weights * (posterior.mean.square() + posterior.log_variance.exp())).sum(-1)
+    square = posterior.mean.square() + posterior.log_variance.exp()
+    moments = ((weights * part).sum(-1) for part in (posterior.mean, square, posterior.log_variance))
+    return Heard(frame * counted, *moments)
+
+
+def remembered(memory: Memory, blocks: Heard) -> Memory:
+    """The memory after some more blocks ``[B, S, D]``, which are in the order of its sources."""
+    total = memory["seconds"] + blocks.seconds
+    part = (blocks.seconds / total).unsqueeze(-1)
     return {
         **memory,
         "seconds": total.clamp_max(LONGEST),
-        "mean": memory["mean"] + part * (mean - memory["mean"]),
-        "square": memory["square"] + part * (square - memory["square"]),
+        "mean": memory["mean"] + part * (blocks.mean - memory["mean"]),
+        "square": memory["square"] + part * (blocks.square - memory["square"]),
     }
 
 
@@ -341,21 +379,18 @@ def prior(memory: Memory) -> tuple[Tensor, Tensor]:
     return memory["mean"], (memory["square"] - memory["mean"].square()).clamp_min(LEAST_VARIANCE)
 
 
-def divergences(posterior: Posterior, memory: Memory) -> Tensor:
-    """How far each block j is from each remembered source i, in nats a frame: ``[B, S (i), S (j), K]``."""
-    mean, variance = (part[:, :, None, :, None] for part in prior(memory))
-    return gaussian_kl(posterior.mean.unsqueeze(1), posterior.log_variance.unsqueeze(1), mean, variance).sum(3)
+def evidence(blocks: Heard, memory: Memory) -> Tensor:
+    """What speaks against giving block j to the remembered source i, ``[B, S (i), S (j), *]``.
 
-
-def evidence(nats: Tensor, active: Tensor, frame: float) -> Tensor:
-    """What speaks against giving a block to a remembered source, summed over frames: ``[B, S (i), S (j), *]`` in nats.
-
-    Args:
-        nats: `divergences`, ``[B, S, S, *, K]``.
-        active: how much each block's source sounds, 0 to 1, ``[B, S, *, K]``.
-        frame: seconds from one to the next.
+    How far what block j drew is from the source's prior, in nats, for each `EVIDENCE` seconds of sound: `gaussian_kl`, the mean
+    over the frames, which is known from their moments.
     """
-    return (nats * active.unsqueeze(1)).sum(-1) * (frame / EVIDENCE)
+    more = [1] * (blocks.mean.ndim - 3)
+    mean, variance = (part.reshape(*part.shape[:2], 1, -1, *more) for part in prior(memory))
+    seen, square, log_variance = (part.unsqueeze(1) for part in blocks[1:])
+    ratio = (square - 2 * mean * seen + mean.square()) / variance
+    nats = 0.5 * (variance.log() - log_variance + ratio - 1).sum(3)
+    return nats * blocks.seconds.unsqueeze(1) / EVIDENCE
 
 
 def orders(sources: int, device: torch.device) -> Tensor:

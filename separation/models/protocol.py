@@ -27,7 +27,7 @@ class Spec:
         context: seconds on each side of a chunk that are computed and thrown away.
         multiple_of: a chunk's length in samples must be a multiple of this.
         align: chunks begin at multiples of this many samples, so that frames lie where those of one pass would lie.
-        permutation_invariant: the order of the outputs is arbitrary and may flip from chunk to chunk.
+        permutation_invariant: the order of the outputs is arbitrary, and may flip from chunk to chunk unless a state keeps it.
         normalise: the engine divides the input by the whole file's standard deviation and undoes it on the output.
         needs: side information without which the model cannot run, e.g. ``("pitch",)``.
         stateful: chunks must be run in order, one by one, passing the state on.

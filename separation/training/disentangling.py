@@ -32,10 +32,10 @@ from separation.models.disentangled import (
     Memory,
     Posterior,
     activity,
-    divergences,
     drawn,
     evidence,
     gaussian_kl,
+    heard,
     loudest,
     orders,
     prices,
@@ -83,21 +83,21 @@ class Disentangling:
         self, model: Any, references: Tensor, mixture: Tensor, step: int = 0, side: Mapping[str, Tensor] = {}
     ) -> Tensor:
         weight = self._weight
-        heard, truth = chunked(mixture), chunked(references)
-        z = model.encode(heard)
+        sound, truth = chunked(mixture), chunked(references)
+        z = model.encode(sound)
         posterior: Posterior = model.posterior(z)
         masks = model.masks_of(drawn(posterior))
-        estimates = model.decode(masks * z.unsqueeze(1), heard.shape[-1]).float()
-        with torch.autocast(heard.device.type, enabled=False):  # logarithms and covariances need all their digits
-            costs = snr(truth.unsqueeze(2), estimates.unsqueeze(1), heard[:, None, None]).mean(-1)
+        estimates = model.decode(masks * z.unsqueeze(1), sound.shape[-1]).float()
+        with torch.autocast(sound.device.type, enabled=False):  # logarithms and covariances need all their digits
+            costs = snr(truth.unsqueeze(2), estimates.unsqueeze(1), sound[:, None, None]).mean(-1)
             loss = separation(costs, temperature(step))
             if weight["mixture"]:
-                loss = loss + weight["mixture"] * snr(heard, estimates.sum(1), heard).mean()
+                loss = loss + weight["mixture"] * snr(sound, estimates.sum(1), sound).mean()
             if weight["dependence"]:
                 loss = loss + weight["dependence"] * dependence(posterior.mean)
             if weight["kl"] or weight["memory"]:
-                energy = (masks[:, :, 0] * z.mean(1, keepdim=True)).float().square().sum(2).detach()
-                kl, surprise = _remembering(model, posterior, energy, costs.detach(), bool(weight["memory"]))
+                energy = model.energy(masks.detach(), z.detach().float())
+                kl, surprise = _remembering(model, posterior, energy.detach(), costs.detach(), bool(weight["memory"]))
                 loss = loss + weight["kl"] * kl + weight["memory"] * surprise
         return loss
 
@@ -181,7 +181,7 @@ def _remembering(
     Args:
         model: whose frames these are.
         posterior: of all chunks, as `chunked` puts them.
-        energy: of the masked latents, ``[CHUNKS B, S, K]``.
+        energy: of each source in each frame, ``[CHUNKS B, S, K]``.
         costs: ``[CHUNKS B, S (true), S (estimated)]``.
         remember: the prior knows what was heard before.
     """
@@ -198,14 +198,15 @@ def _remembering(
         for here in model.stretches(mean.shape[-1]):
             blocks, sounding = Posterior(mean[..., here], log_variance[..., here]), active[..., here]
             if remember and kl:  # the first has nothing before it
-                found = evidence(divergences(blocks, memory), sounding, model.frame)
-                surprises.append((sure * _nats(found, right)).mean())
+                against = evidence(heard(blocks, sounding, model.frame), memory)
+                surprises.append((sure * _nats(against, right)).mean())
             order = right.unsqueeze(-1).expand_as(sounding)
             own, sounding = Posterior(*(taken(part, order) for part in blocks)), taken(sounding, order)
             kl.append(_kl(own, sounding, memory))
             if remember:
-                memory = remembered(memory, own, sounding, model.frame)
-                model.meet(own, sounding)
+                moments = heard(own, sounding, model.frame)
+                memory = remembered(memory, moments)
+                model.meet(moments)
     surprise = torch.stack(surprises).mean() if surprises else energy.new_zeros(())
     return torch.stack(kl).mean(), surprise
 

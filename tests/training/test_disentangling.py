@@ -13,7 +13,7 @@ from torch import Tensor
 
 from separation.errors import DataError
 from separation.models import build
-from separation.models.disentangled import Disentangled, Posterior, gaussian_kl, prior, remembered
+from separation.models.disentangled import Disentangled, Posterior, gaussian_kl, heard, prior, remembered
 from separation.training import losses, objectives
 from separation.training.conversations import ConversationMixer, gate
 from separation.training.data import DATA
@@ -173,7 +173,7 @@ def test_the_memory_is_asked_for_the_order_that_separates_best(
     model: Disentangled, monkeypatch: pytest.MonkeyPatch, sure_db: float, told: bool
 ) -> None:
     """Two voices whose blocks lie apart; which estimate is which source, the costs say: the memory must agree in chunk two."""
-    monkeypatch.setattr(model, "meet", lambda *blocks: None)
+    monkeypatch.setattr(model, "meet", lambda blocks: None)
     frames = round(3 / model.frame)
     voices = torch.tensor([0.5, -0.5]).view(1, 2, 1, 1).expand(1, 2, 6, frames)
     energy = torch.ones(2, 2, frames)
@@ -201,10 +201,10 @@ def test_who_sounds_is_measured_by_the_memory_and_who_is_silent_by_the_usual_pri
     posterior = Posterior(voices, torch.full_like(voices, -1.0))
     energy = torch.tensor([1.0, 0.0]).view(1, 2, 1).expand(2, 2, frames)
     costs = torch.tensor([[0.0, 40.0], [40.0, 0.0]]).expand(2, 2, 2)
-    monkeypatch.setattr(model, "meet", lambda *blocks: None)
+    monkeypatch.setattr(model, "meet", lambda blocks: None)
     found = float(_remembering(model, posterior, energy, costs, True)[0])
     once = Posterior(voices[:1], posterior.log_variance[:1])
-    memory = remembered(model.empty_memory(1), once, energy[:1], model.frame)
+    memory = remembered(model.empty_memory(1), heard(once, energy[:1], model.frame))
     mean, variance = (part[0, 0, 0] for part in prior(memory))
     known = 6 * float(gaussian_kl(torch.tensor(0.9), torch.tensor(-1.0), mean, variance))
     usual = 6 * float(gaussian_kl(torch.tensor(0.9), torch.tensor(-1.0), torch.tensor(0.0), torch.tensor(1.0)))
