@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from separation.engine import separate as separate
     from separation.hub import load as load
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 _LAZY = {"load": "separation.hub", "separate": "separation.engine"}
 
 

@@ -33,6 +33,13 @@ class BitDepth(StrEnum):
     float32 = "32f"
 
 
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    fp16 = "fp16"
+    fast = "fast"
+
+
 class Band(StrEnum):
     full = "full"
     model = "model"
@@ -46,6 +53,12 @@ def separate(
     format: Annotated[Format, typer.Option(help="Format of the stems.")] = Format.wav,
     bit_depth: Annotated[BitDepth, typer.Option(help="16, 24, or 32f (float, WAV only).")] = BitDepth.twenty_four,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.auto,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="auto; fp32; fp16; or fast: fp16 and compiled. Half precision needs CUDA; what was used is said at the end."
+        ),
+    ] = Precision.auto,
     source: Annotated[list[str] | None, typer.Option(help="Write only this source; may be repeated.")] = None,
     residual: Annotated[bool, typer.Option(help="Write the mixture minus the raw estimates too.")] = False,
     band: Annotated[Band, typer.Option(help="full, or only what the model itself hears.")] = Band.full,
@@ -92,7 +105,7 @@ def separate(
     from separation.engine.memory import write_memory
     from separation.hub import load
 
-    options = Options(device=device.value, band=band.value, consistency=consistency)
+    options = Options(device=device.value, precision=precision.value, band=band.value, consistency=consistency)
     results: list[dict[str, Any]] = []
     recordings = _recordings(files, output)
     with Progress(

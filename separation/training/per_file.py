@@ -2,22 +2,32 @@
 
 Learning from mixtures needs no truth, so a mixture may be learnt from that is to be separated (Schulze-Forster et al., TASLP
 2023, arXiv 2201.09592, train on many). From random weights the network is a prior for one recording only, and from trained
-weights it adapts. What comes out is an ordinary model: keep it in a folder, and separate with it. Not here: where pitch comes
-from, and files.
+weights it adapts. What comes out is an ordinary model: keep it in a folder (`save_fitted`), and separate with it. Not here:
+where pitch comes from.
 """
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from math import ceil, cos, pi
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from separation.errors import Cancelled, ShapeError
-from separation.models import PITCH
+from separation.audio import Reader, resample
+from separation.engine.pitches import Pitches, pitch_side
+from separation.errors import Cancelled, DataError, ModelError, ShapeError
+from separation.hub import Card, save
+from separation.models import PITCH, build, with_voices
 from separation.models.umss import UMSS
+from separation.training.choir import RECIPES
 from separation.training.objectives import Resynthesis
+
+LONGEST = 600.0
+"""Seconds of a recording to learn from: all of it is held in memory."""
+STEPS = 300
+"""Of learning, if nobody says how many."""
 
 SECONDS = 4.0
 """Of an excerpt, as in training; a recording that is at most half as long again is looked at as a whole."""
@@ -40,12 +50,98 @@ class Step(NamedTuple):
     loss: float
 
 
+def fit(
+    reader: Reader,
+    pitches: Pitches,
+    *,
+    start: UMSS | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: Callable[[Step], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> UMSS:
+    """A model of the voices in one recording, which has learnt from it and from nothing else.
+
+    Args:
+        reader: the recording.
+        pitches: of each voice in it.
+        start: weights to start from; None for random ones, of the size of the recipe ``umss``.
+        device: where it learns, and where it is then.
+        steps, seed, progress, cancelled: see `optimise`.
+
+    Raises:
+        DataError: the recording is silent or longer than `LONGEST`.
+        ModelError: `start` is no source-filter model.
+        JobError: the tracks are not about this recording.
+        Cancelled: `cancelled` said so.
+    """
+    name, duration = reader.info.name, reader.length / reader.sample_rate
+    asked = f"Learn from {name}"
+    if duration > LONGEST:
+        raise DataError(asked, f"it lasts {duration:.0f} s, more than {LONGEST:g} s", "Cut a part of it out")
+    pitches.check(name, duration)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = start if start is not None else build("umss", RECIPES["umss"].arguments)
+    if not isinstance(model, UMSS):
+        raise ModelError(asked, f"the model to start from is a {type(model).__name__}", "Start from a model umss")
+    model = with_voices(model, pitches.names).to(device)
+    heard = reader.read(0, reader.length).mean(0, keepdims=True)
+    mixture = torch.from_numpy(resample(heard, reader.sample_rate, model.spec.sample_rate))
+    if float(mixture.std()) == 0:
+        raise DataError(asked, "it is silent", "Choose another recording")
+    side = pitch_side(model, pitches, start=0.0, duration=duration)
+    pitch = side(0, mixture.shape[-1])[PITCH]
+    return optimise(
+        model, mixture / mixture.std(), pitch, steps=steps, seed=seed, progress=progress, cancelled=cancelled
+    )
+
+
+def save_fitted(folder: Path, model: UMSS, recording: str, seconds: float, *, steps: int, seed: int = 0) -> Card:
+    """Write what `fit` gave as a model folder.
+
+    Args:
+        folder: see `hub.save`.
+        model: of the recording.
+        recording: what it is called.
+        seconds: that it lasts.
+        steps, seed: as given to `fit`.
+
+    Raises:
+        ConfigError, WeightsError: see `hub.save`.
+    """
+    training: dict[str, Any] = {
+        "recipe": {"system": "umss, fitted to one recording", "steps": steps, "seed": seed},
+        "commit": None,
+        "seconds_of_audio": seconds,
+    }
+    return save(
+        folder,
+        model,
+        architecture="umss",
+        title=f"The voices of {recording}",
+        summary="Takes the voices of one recording apart by their pitch; it has learnt from that mixture and nothing else.",
+        task="vocals",
+        licence="As the recording that it was learned from",
+        citation=str(model.citation),
+        trained_on=(f"{recording}: the mixture alone, {seconds:.0f} s",),
+        scores=(),
+        weaknesses=(
+            "It knows one recording; others need a model of their own, or one that was trained on many.",
+            "It follows the pitch that it is told: a wrong octave gives the wrong voice, a missing note goes to the others.",
+            f"It hears up to {model.spec.sample_rate / 2000:g} kHz and keeps the mixture's phase.",
+        ),
+        training=training,
+    )
+
+
 def optimise(
     model: UMSS,
     mixture: Tensor,
     pitch: Tensor,
     *,
-    steps: int = 300,
+    steps: int = STEPS,
     rate: float = 2e-3,
     batch: int = 2,
     seed: int = 0,

@@ -81,6 +81,15 @@ def test_formats_and_depths(format, bit_depth, subtype, model, recordings, tmp_p
     assert sf.info(tmp_path / "out" / "mono" / f"vocals.{format}").subtype == subtype
 
 
+def test_what_precision_was_really_used_is_said(model, recordings, tmp_path):
+    words = "separate", recordings / "mono.wav", "--model", model, "--output", tmp_path, "--device", "cpu", "--json"
+    done = invoke(*words, "--precision", "fast")
+    (result,) = json.loads(done.stdout)
+    assert result["report"]["precision"] == "fp32"
+    assert any("needs a CUDA device" in message for message in result["report"]["messages"])
+    assert "needs a CUDA device" in " ".join(done.stderr.split())  # for people too
+
+
 def test_mp3(model, recordings, tmp_path):
     words = ("--model", model, "--output", tmp_path / "out", "--format", "mp3")
     assert invoke("separate", recordings / "stereo.wav", *words).exit_code == 0
