@@ -13,6 +13,7 @@ from separation.errors import DataError, ModelError
 if TYPE_CHECKING:
     from separation.hub import Card
     from separation.models.components import ComponentModel
+    from separation.signals import Signal
     from separation.training.learning import Given, LearningStep
 
 LONGEST = 600.0
@@ -39,15 +40,25 @@ def learn(
     unknown: Annotated[
         str | None, typer.Option(help="NAME of one more source without clips: what the others do not explain.")
     ] = None,
+    blind: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of clips: the recording to be separated, divided by what sounds alike (nmf, conv-nmf)."
+        ),
+    ] = None,
+    parts: Annotated[int, typer.Option(min=1, max=8, help="With --blind: how many parts to make.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Learn a separator from clean clips of each source. `earshot separate MIX.wav --model OUTPUT` then uses it."""
-    from separation.training.learning import Learned, save_learned, system_named
+    from separation.training.learning import Learned, divide, save_learned, system_named
     from separation.training.learning import learn as teach
 
     system = system_named(model)
     _require_free(output)
     _require_one_origin(source or [], reuse or [], unknown)
+    if blind is not None and (source or reuse or unknown is not None):
+        found = "sources are named as well"
+        raise DataError(f"Divide {blind}", found, "Give --blind alone, or leave it out")
     given: dict[str, Given] = {**_clips(source or []), **_reused(reuse or [])}
     if unknown is not None:
         given[unknown] = []
@@ -66,10 +77,16 @@ def learn(
                 tasks[at.source] = bar.add_task(f"Learning {at.source}", total=at.steps, loss="")
             bar.update(tasks[at.source], completed=at.step, loss=f"loss {at.loss:.4g}")
 
-        made = teach(model, given, components=components, steps=steps, seed=seed, progress=show)
-    seconds = {
-        name: None if isinstance(held, Learned) else sum(clip.duration for clip in held) for name, held in given.items()
-    }
+        if blind is None:
+            made = teach(model, given, components=components, steps=steps, seed=seed, progress=show)
+            seconds = {
+                name: None if isinstance(held, Learned) else sum(clip.duration for clip in held)
+                for name, held in given.items()
+            }
+        else:
+            heard = _read(blind)
+            made = divide(model, heard, parts, components=components, steps=steps, seed=seed, progress=show)
+            seconds = dict.fromkeys(made.spec.sources, heard.duration)
     card = save_learned(output, made, model, seconds, steps=steps or system.steps, seed=seed)
     if as_json:
         print(json.dumps({"output": str(output), "title": card.title, **_record(made)}, indent=2, ensure_ascii=False))
@@ -154,17 +171,22 @@ def _clips(words: list[str]) -> "dict[str, list[Any]]":
         DataError: one is not NAME=FILE.
         AudioError: a file cannot be read, or is too long.
     """
-    from separation.audio import open_reader
-    from separation.signals import Signal
-
     found: dict[str, list[Any]] = {}
     for text in words:
         name, given, path = text.partition("=")
         if not (name and given and path):
             raise DataError(f"Learn from {text}", "it has no name, or no file", "Write NAME=CLIP.wav")
-        with open_reader(Path(path), max_duration=LONGEST) as reader:
-            found.setdefault(name, []).append(Signal(reader.read(0, reader.length), reader.sample_rate))
+        found.setdefault(name, []).append(_read(Path(path)))
     return found
+
+
+def _read(path: Path) -> "Signal":
+    """A recording of `LONGEST` at most; raises as `open_reader`."""
+    from separation.audio import open_reader
+    from separation.signals import Signal
+
+    with open_reader(path, max_duration=LONGEST) as reader:
+        return Signal(reader.read(0, reader.length), reader.sample_rate)
 
 
 def _reused(words: list[str]) -> "dict[str, Given]":

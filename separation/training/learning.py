@@ -24,11 +24,14 @@ from separation.errors import Cancelled, DataError, JobError, ModelError, NonFin
 from separation.hub import Card, save
 from separation.models import build
 from separation.models.components import ComponentModel, Part, joined, with_surgery
+from separation.models.nmf import DictionaryModel, divided
 from separation.signals import Signal
 
 MOST_SOURCES = 4
 MOST_COMPONENTS = 200
 """Of a source."""
+UNKNOWN_COMPONENTS = 8
+"""Of a source without clips at most, unless somebody says otherwise: with as many as the known ones it explains those as well."""
 MOST_STEPS = 5000
 SHORTEST = 1.0
 """Seconds of sound that a source needs; ten times as much is better."""
@@ -38,6 +41,8 @@ AUDIBLE_DB = 60.0
 LOOKED_AT = 5.0
 """Seconds of clips in which components are weighed."""
 
+WHOLE = "recording"
+"""What a recording is called while it is learned that nobody has named the sources of."""
 _FRAME = 0.02  # seconds in which sound and pauses are told apart
 
 
@@ -222,7 +227,8 @@ def check_plan(
         finders = " and ".join(each.title for each in SYSTEMS.values() if each.finds_unknown)
         advice = f"Bring clips of it. {finders} can do without those of one source of two or more"
         raise DataError(f"Learn {bare[-1]}", "it has no clip", advice)
-    left = {name: counts.pop(name) for name in bare}
+    left = {name: by_name.get(name, min(default, UNKNOWN_COMPONENTS)) for name in bare}
+    counts = {name: count for name, count in counts.items() if name not in left}
     return Plan(counts, steps, next(iter(left), None), sum(left.values()))
 
 
@@ -243,7 +249,8 @@ def learn(
         system: a name of `SYSTEMS`.
         clips: of each source, in order, clean recordings of it alone; or a source that was learned before by the same system;
             or, for one source of a system that `finds_unknown`, nothing.
-        components: of every source, or by source; None for the system's own number. Learned sources have theirs.
+        components: of every source, or by source; None for the system's own number. Learned sources have theirs, and one
+            without clips has at most `UNKNOWN_COMPONENTS` unless it is named.
         steps: of learning; None for the system's own number.
         seed: of all that is random.
         arguments: more of the architecture's arguments.
@@ -283,6 +290,42 @@ def learn(
     if plan.unknown is not None:
         model = _with_unknown(model, list(clips), plan.unknown, plan.unknown_components)
     return model.eval()
+
+
+def divide(
+    system: str,
+    recording: Signal,
+    sources: int,
+    *,
+    components: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[LearningStep], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> ComponentModel:
+    """A separator that nobody taught: components of the very recording that is to be separated, grouped by their timbre.
+
+    Args:
+        system: ``nmf`` or ``conv-nmf``.
+        recording: the mixture.
+        sources: how many to make; ``part 1`` is the darkest.
+        components: of all of them together; None for the system's own number.
+        steps, seed, progress, cancelled: as of `learn`.
+
+    Raises:
+        ModelError: no such system, one that groups nothing, or more sources than components.
+        DataError, NonFiniteAudio, Cancelled: as of `learn`.
+    """
+    chosen = system_named(system)
+    if not chosen.finds_unknown:
+        finders = " and ".join(name for name, each in SYSTEMS.items() if each.finds_unknown)
+        found = "its components have no spectra to group"
+        raise ModelError(f"Divide a recording with {chosen.title}", found, f"Use {finders}")
+    whole = learn(
+        system, {WHOLE: [recording]}, components=components, steps=steps, seed=seed, progress=progress, cancelled=cancelled
+    )  # fmt: skip
+    assert isinstance(whole, DictionaryModel)  # what finds the unknown does
+    return divided(whole, sources).eval()
 
 
 def activity(model: ComponentModel, source: str, clips: Sequence[Signal]) -> list[float]:

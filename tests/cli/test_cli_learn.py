@@ -10,7 +10,7 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from separation import cli, hub
-from separation.errors import SeparationError
+from separation.errors import DataError, SeparationError
 from tests.training.learning_sounds import hiss, strings
 
 RATE = 16000
@@ -138,3 +138,13 @@ def test_mistakes_are_told_and_leave_no_folder(
     with pytest.raises(SeparationError, match=said):
         raise done.exception
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recording_is_divided_without_clips(heard: Path, tmp_path: Path) -> None:
+    mixture = heard / "mix.wav"
+    words = "learn", "--blind", mixture, "--parts", 3, "--components", 6, "--steps", 5, "--output", tmp_path / "parts"
+    done = invoke(*words, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["sources"] == ["part 1", "part 2", "part 3"]
+    with pytest.raises(DataError, match="sources are named as well"):
+        CliRunner().invoke(cli.app, [*map(str, words), "--unknown", "rest"], catch_exceptions=False)

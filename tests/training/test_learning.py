@@ -17,9 +17,12 @@ from separation.models.components import ComponentModel
 from separation.signals import Signal
 from separation.training.learning import (
     SYSTEMS,
+    UNKNOWN_COMPONENTS,
     Learned,
     LearningStep,
     activity,
+    check_plan,
+    divide,
     learn,
     save_learned,
     save_rearranged,
@@ -120,6 +123,32 @@ def test_one_source_may_come_without_clips(system: str) -> None:
     )  # fmt: skip
     assert model.arguments["unknown"] == "rest" and model.counts == (2, 6)
     assert quality(model)["strings"] > 3
+
+
+def test_who_is_unknown_has_few_components_unless_somebody_says_otherwise() -> None:
+    plan = check_plan("nmf", {"rest": 0, "strings": 1}, components=40)
+    assert plan.components == {"strings": 40} and (plan.unknown, plan.unknown_components) == (
+        "rest",
+        UNKNOWN_COMPONENTS,
+    )
+    assert check_plan("nmf", {"rest": 0, "strings": 1}, components={"rest": 3}).unknown_components == 3
+
+
+def test_a_recording_is_divided_without_clips() -> None:
+    """Two stretches of different timbre, one after the other: each part holds one of them."""
+    rng, rate, time = np.random.default_rng(0), 16000, np.arange(16000) / 16000
+    low = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 6))
+    high = np.diff(rng.standard_normal(rate + 1))
+    recording = Signal(0.1 * np.concatenate([low, high])[None].astype(np.float32), rate)
+    steps: list[LearningStep] = []
+    model = divide("nmf", recording, 2, components=6, steps=30, progress=steps.append)
+    assert model.spec.sources == ("part 1", "part 2") and len(steps) == 30
+    with torch.no_grad():
+        dark, bright = model.separate(torch.from_numpy(recording.samples)[None])[0][0, :, 0]
+    assert dark[:rate].square().sum() > 20 * dark[rate:].square().sum()
+    assert bright[rate:].square().sum() > 20 * bright[:rate].square().sum()
+    with pytest.raises(ModelError, match="no spectra to group"):
+        divide("ccae", recording, 2)
 
 
 def test_how_much_each_component_counts() -> None:
