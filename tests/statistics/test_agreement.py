@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from separation.statistics import cluster_bootstrap, crossed_bootstrap, ordinal_alpha
-from separation.statistics.agreement import alphas_of
+from separation.statistics.agreement import weighted_alphas
 
 
 def test_the_published_example():
@@ -25,16 +25,18 @@ def test_the_published_example():
 
 def test_draws_are_those_of_the_package():
     rng = np.random.default_rng(4)
-    counts = np.stack([np.bincount(rng.integers(0, 5, rng.integers(2, 6)), minlength=5) for _ in range(30)])
+    table = rng.integers(1, 6, (5, 30)).astype(float)
+    table[np.arange(5)[:, None] >= rng.integers(2, 6, 30)] = np.nan
     drawn = rng.integers(30, size=(20, 30))
-    weights = np.stack([np.bincount(rows, minlength=30) for rows in drawn])
+    weights = np.stack([np.bincount(columns, minlength=30) for columns in drawn]).astype(float)
     expected = [
-        krippendorff.alpha(value_counts=counts[rows], value_domain=[1, 2, 3, 4, 5], level_of_measurement="ordinal")
-        for rows in drawn
+        krippendorff.alpha(reliability_data=table[:, columns], level_of_measurement="ordinal") for columns in drawn
     ]
-    assert alphas_of(counts, weights) == pytest.approx(expected, abs=1e-12)
-    same = np.array([[0, 0, 3, 0, 0], [2, 0, 0, 0, 0]])
-    assert np.isnan(alphas_of(same, np.array([[2, 0]]))).all(), "all answers that count are the same"
+    everybody = np.ones((1, 5))
+    assert weighted_alphas(table, everybody, weights, "ordinal") == pytest.approx(expected, abs=1e-12)
+    same = np.array([[3.0, 1.0], [3.0, 1.0]])
+    alone = weighted_alphas(same, np.ones((1, 2)), np.array([[2.0, 0.0]]), "ordinal")
+    assert np.isnan(alone).all(), "all answers that count are the same"
 
 
 def test_chance_agreement_is_near_zero_and_opposition_below():
