@@ -16,6 +16,8 @@ from statsmodels.stats.multitest import multipletests
 
 from separation.statistics.intervals import bootstrap_median
 
+ENUMERATED = 13
+"""Pairs up to which every pattern of signs is tried."""
 FEWEST = 10
 """Pairs from which on a p-value and an effect size are given."""
 
@@ -92,8 +94,22 @@ def paired(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Paired:
         return Paired(*middle, len(a), None, None, _too_few(len(a)))
     if not differences.any():
         return Paired(*middle, len(a), 1.0, 0.0)
-    p = float(stats.wilcoxon(differences[differences != 0]).pvalue)
+    p = signed_rank(differences[differences != 0])
     return Paired(*middle, len(a), p, rank_biserial(differences))
+
+
+def signed_rank(differences: NDArray[np.float64]) -> float:
+    """The two-sided p-value of Wilcoxon's signed-rank test of differences that are not zero, as `scipy.stats.wilcoxon` has it.
+
+    Few pairs are enumerated here: scipy does it by its general permutation test, which takes a second where there are ties.
+    """
+    if len(differences) > ENUMERATED:
+        return float(stats.wilcoxon(differences).pvalue)
+    ranks = stats.rankdata(np.abs(differences))
+    signs = (np.arange(2 ** len(ranks))[:, None] >> np.arange(len(ranks))) & 1
+    sums, seen = signs @ ranks, ranks[differences > 0].sum()
+    near = 1e-9  # sums of half ranks are not exact
+    return min(1.0, 2 * float(min((sums >= seen - near).mean(), (sums <= seen + near).mean())))
 
 
 def rank_biserial(differences: NDArray[np.float64]) -> float:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from separation.statistics import FEWEST, bootstrap_median, holm, paired, paired_answers, rank_biserial
+from separation.statistics.paired import signed_rank
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 Columns = tuple[list[float], list[float]]
@@ -187,3 +188,12 @@ def test_medians_of_nothing_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
         bootstrap_median(values)
     assert math.isnan(bootstrap_median([3.0]).high)
+
+
+@pytest.mark.parametrize("count", [1, 4, 10, 13])
+@pytest.mark.parametrize("levels", [2, 6, 1000])
+def test_enumerating_signs_is_scipys_test(count: int, levels: int) -> None:
+    """With ties (few levels) scipy enumerates too, slowly; without, it has the exact distribution."""
+    rng = np.random.default_rng(count * levels)
+    differences = rng.integers(1, levels + 1, count) * rng.choice([-1.0, 1.0, 1.0], count)
+    assert signed_rank(differences) == pytest.approx(float(stats.wilcoxon(differences).pvalue), abs=1e-9)
