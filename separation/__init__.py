@@ -4,7 +4,7 @@ errors         one small tree of exceptions
 signals        short audio in memory: Signal, Stems
 audio          files <-> blocks: readers, writers, resampling (numpy only)
 transforms     tensors <-> tensors: STFT, windows
-statistics     numbers about numbers: intervals
+statistics     numbers about numbers: intervals, tests, agreement, rankings, power
 ratings        what people said: trials, events, clips (no torch)
 datasets       folders of recordings -> tracks, and the splits that may be trusted
 models         one architecture, one file; the Separator protocol
@@ -14,6 +14,7 @@ hub            names -> ready separators: bundled, folder, Hugging Face Hub
 engine         blocks -> stems: chunks, overlap, progress, jobs
 training       mixing, losses, recipes, the loop
 evaluation     models x data sets -> tables
+listening      how to ask people: studies, plans, screening, analysis (no torch)
 settings       one frozen object from the environment
 ui             the pages and the player; the only room that knows Gradio
 cli            earshot ...

@@ -22,6 +22,7 @@ prints them in one line.
     │   ├── UnknownTrial       withdrawn or never served
     │   ├── RatingConflict     contradicts what is saved, or there is no place left for it
     │   └── RatingsBusy        nothing is wrong with it, and it can be saved later
+    ├── StudyError             a study cannot be read, planned, or do what is asked of it
     └── JobError               a job cannot go on
         ├── UnknownJob         expired, deleted or never made
         ├── Busy               too much else to do now
@@ -98,6 +99,9 @@ class RatingConflict(RatingError): ...
 
 
 class RatingsBusy(RatingError): ...
+
+
+class StudyError(SeparationError): ...
 
 
 class JobError(SeparationError): ...

@@ -98,6 +98,16 @@ class Settings:
         return self.data / "clips"
 
     @property
+    def studies(self) -> Path:
+        """The folder of the listening tests."""
+        return self.data / "studies"
+
+    @property
+    def listening_secret(self) -> Path:
+        """The file with the secret that links of listeners are made from."""
+        return self.data / "listening.key"
+
+    @property
     def lessons(self) -> Path:
         """The folder of what visitors teach."""
         return self.data / "lessons"
@@ -106,6 +116,11 @@ class Settings:
     def taught(self) -> Path:
         """The folder of the models that they taught and separate with."""
         return self.data / "taught"
+
+    @property
+    def compare(self) -> Path:
+        """The folder of what the Compare page plays: recordings, what systems made of them, and who met whom."""
+        return self.data / "compare"
 
     @property
     def marked(self) -> Path:

@@ -29,6 +29,7 @@ PRIVATE = [
 IMPORT_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
+    "pyyaml": "yaml",
     "torch-log-wmse": "torch_log_wmse",
     "webrtcvad-wheels": "webrtcvad",
 }

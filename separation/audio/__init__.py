@@ -2,6 +2,9 @@
 
 Numpy only; no torch. In reading order: `readers` (what the engine pulls), `decode` (files in), `scan` (one pass),
 `writers` (files out), `files` (names, disk, zip), `resample`, `peaks` (outlines for the page).
+
+For comparing by ear, imported by name: `aligned` (one recording in another's form), `alignment` (how late it is), `loudness`,
+`bandwidth`, `anchors` (sounds of known badness).
 """
 
 from separation.audio.decode import open_reader, probe

@@ -15,6 +15,7 @@ from separation.cli import (
     datasets,
     evaluate,
     fit,
+    leaderboard,
     learn,
     mix,
     models,
@@ -23,6 +24,9 @@ from separation.cli import (
     separate,
     serve,
     standings,
+    study,
+    study_results,
+    study_webmushra,
     train,
 )
 from separation.cli.shared import app, talk
@@ -34,6 +38,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "fit",
+    "leaderboard",
     "learn",
     "main",
     "mix",
@@ -43,6 +48,9 @@ __all__ = [
     "separate",
     "serve",
     "standings",
+    "study",
+    "study_results",
+    "study_webmushra",
     "train",
 ]  # importing a file of commands adds them to `app`
 

@@ -4,19 +4,30 @@ from typing import Annotated
 
 import typer
 
-from separation.cli.shared import app
+from separation.cli.shared import app, talk
 
 
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; EARSHOT_HOST, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; EARSHOT_PORT, else 7860.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Serve this listening test alone: no other page, no model is loaded.")
+    ] = None,
 ) -> None:
-    """Serve the page."""
+    """Serve the page, or one listening test alone."""
     from dataclasses import replace
 
     from separation.settings import Settings
-    from separation.ui.server import launch
 
     settings = Settings.from_environment()
-    launch(replace(settings, host=host or settings.host, port=port or settings.port))
+    settings = replace(settings, host=host or settings.host, port=port or settings.port)
+    if study is None:
+        from separation.ui.server import launch
+
+        launch(settings)
+    else:
+        from separation.ui.study_server import serve_study
+
+        talk.print(f"The listening test answers at http://{settings.host}:{settings.port}/listen/{study}", markup=False)
+        serve_study(settings, study)

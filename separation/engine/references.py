@@ -6,18 +6,16 @@ in the files adds up in every chunk.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from separation.audio import BaseReader, Reader, grid, resample, resample_margin
+from separation.audio import Reader
+from separation.audio.aligned import AlignedReader as AlignedReader
 from separation.engine.chunks import read_beyond
 from separation.engine.options import SideInformation
 from separation.errors import JobError, ModelError
 from separation.models import Spec, oracle_name
-from separation.signals import Samples
 
 REFERENCES = "references"
 """What `Spec.needs` names and the side information holds: ``[S, C, T]``, in the order of the sources."""
@@ -27,19 +25,6 @@ RESERVED = frozenset({"mixture", "residual"})
 """Names of tracks that no source can have."""
 
 _NAME = re.compile(r"[\w -]{1,60}")
-
-
-class Form(Protocol):
-    """What samples have to be brought to: the rate (Hz), channels and length (samples) of a reader or of an `AudioInfo`."""
-
-    @property
-    def sample_rate(self) -> int: ...
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def length(self) -> int: ...
 
 
 def check_names(names: Collection[str]) -> None:
@@ -83,40 +68,6 @@ def check_told(model: str, recording: str, references: Collection[str]) -> None:
         )
 
 
-class AlignedReader(BaseReader):
-    """A reference as the mixture would hold it: same rate, channels, start and length; silent where it has ended.
-
-    Channels are copied from one and averaged to one where the counts differ. Closing it closes the reference.
-
-    Args:
-        reference: the true source.
-        mixture: the recording, or the part of it that is separated, or its form.
-        start: first sample of that part in the recording.
-    """
-
-    def __init__(self, reference: Reader, mixture: Form, start: int = 0) -> None:
-        info, rate = reference.info, mixture.sample_rate
-        super().__init__(replace(info, sample_rate=rate, channels=mixture.channels, length=mixture.length))
-        self._reference, self._start = reference, start
-
-    def read(self, start: int, length: int) -> Samples:
-        """See `Reader.read`."""
-        self._check_range(start, length)
-        step_in, step_out = grid(self._reference.sample_rate, self.sample_rate)
-        margin = -(-resample_margin(self._reference.sample_rate, self.sample_rate) // step_in)  # in grid steps
-        first = (self._start + start) // step_out - margin
-        last = -(-(self._start + start + length) // step_out) + margin
-        block = _read_padded(self._reference, first * step_in, last * step_in)
-        skip = self._start + start - first * step_out
-        aligned = resample(block, self._reference.sample_rate, self.sample_rate)[:, skip : skip + length]
-        if len(aligned) != self.channels:
-            aligned = np.repeat(aligned.mean(axis=0, keepdims=True), self.channels, axis=0)
-        return np.ascontiguousarray(aligned, dtype=np.float32)
-
-    def close(self) -> None:
-        self._reference.close()
-
-
 def reference_side(
     readers: Mapping[str, Reader], spec: Spec, *, mixture: Reader | None = None, start: int = 0
 ) -> SideInformation:
@@ -154,11 +105,3 @@ def reference_side(
         return {REFERENCES: torch.from_numpy(chunk)}
 
     return side
-
-
-def _read_padded(reader: Reader, start: int, stop: int) -> Samples:
-    """Samples `start` to `stop`, zero outside the recording."""
-    block = np.zeros((reader.channels, stop - start), np.float32)
-    inside = max(0, min(start, reader.length)), max(0, min(stop, reader.length))
-    block[:, inside[0] - start : inside[1] - start] = reader.read(inside[0], inside[1] - inside[0])
-    return block

@@ -16,13 +16,14 @@ class Answer:
         index: place of the trial in the listener's order, from 0; training has its own count.
         question: id; `kind` its kind.
         item: id; `group` its song or speaker.
-        attribute: what was judged: ``overall``, ``target``, ``others``, ``artefacts``; p835: ``sig``, ``bak``, ``ovrl``.
-        condition: what was judged: a system's or anchor's id, ``reference`` or ``mixture``; "" for none (text).
+        attribute: what was judged: ``overall``, ``target``, ``others``, ``artefacts``; p835: ``sig``, ``bak``, ``ovrl``. A
+            remark has ``comment``, marks have ``marks``, whatever the kind of the question.
+        condition: what was judged: a system's or anchor's id, ``reference`` or ``mixture``; "" for none (a remark).
         other: of a pair, the one on the right or second (`condition` is the left or first); else "".
         value: the number: 0 to 100, 1 to 5; ranking: 1 is best; ab: 1 for `condition`, -1 for `other`, 0 for a tie; ccr: -3 to
-            3, positive if `condition` is better; abx: 1 correct, 0 wrong; None where `text` says it ("both bad", words, JSON
-            of marks).
-        text: words; None where `value` says it.
+            3, positive if `condition` is better; abx: 1 correct, 0 wrong; None where `text` says it. Of a text with an expected
+            one (a trap) 1 if it is that, else 0.
+        text: words; ``both_bad``; JSON of marks; None where `value` says it.
         position: place of the condition on the page, from 0.
         purpose: why it was asked.
         repeat_of: id of the trial whose repeat this is, or None.

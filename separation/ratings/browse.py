@@ -171,7 +171,7 @@ class Catalogue:
     def lines(self) -> list[Line]:
         """As the store is now. Trials and events are only added, and withdrawals are counted: equal counts, nothing changed."""
         with self._lock:
-            now = self._store.count()
+            now = self._store.count("rating")
             if now != self._at:
                 self._lines = [_line(*entry) for entry in entries(self._store)]
                 self._at = now  # the counts were taken before: what came in between is read again next time
@@ -179,7 +179,7 @@ class Catalogue:
 
     def version(self) -> tuple[int, ...]:
         """Changes when the store has."""
-        return tuple(self._store.count().values())
+        return tuple(self._store.count("rating").values())
 
     def find(
         self, wanted: Filter, *, sort: str = "served", descending: bool = True, start: int = 0, count: int = 50

@@ -97,9 +97,9 @@ class Entry(NamedTuple):
     rating: Rating
 
 
-def entries(store: Store, *, only_consented: bool = False) -> Iterator[Entry]:
-    """Every trial of a moment, oldest first; only those whose listener's last word allows training, if asked for."""
-    for trial, stored in store.snapshot():
+def entries(store: Store, *, only_consented: bool = False, kind: str = "rating") -> Iterator[Entry]:
+    """Every trial of a kind at a moment, oldest first; only those whose listener's last word allows training, if asked for."""
+    for trial, stored in store.snapshot(kind):
         rating = rating_of(one.event for one in stored)
         if rating.training is True or not only_consented:
             yield Entry(trial, stored, rating)
@@ -134,9 +134,9 @@ def export(
     if format == "datasets":
         if clips is None:
             raise RatingError(asked, "no folder of clips was given", "Pass the folder in which the clips are kept")
-        return _in_folder(output, lambda folder: _write_datasets(chosen, folder, clips))
+        return in_folder(output, lambda folder: _write_datasets(chosen, folder, clips))
     write = _write_csv if format == "csv" else _write_parquet
-    return _in_folder(output, lambda folder: write(chosen, folder))
+    return in_folder(output, lambda folder: write(chosen, folder))
 
 
 def import_jsonl(store: Store, path: Path) -> Imported:
@@ -224,8 +224,12 @@ def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _in_folder(output: Path, write: Callable[[Path], Exported]) -> Exported:
-    """A folder that appears when all of it is written."""
+def in_folder(output: Path, write: Callable[[Path], Exported]) -> Exported:
+    """A folder that appears when all of it is written.
+
+    Raises:
+        DiskFull: there is no room; nothing is left.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     building = temporary_name(output)
     building.mkdir()

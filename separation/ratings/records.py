@@ -1,11 +1,13 @@
 """What is kept of a rating: the trial that was served, and the events that say what a listener did.
 
-A trial never changes and is made when it is *served*, so that it records what was really heard. Events are only ever added;
-their ids are made by the client, so that sending one twice is harmless. Everything people see of ratings is computed from
-events (`views`). There are no names and no addresses: a listener is a random id that a browser keeps.
+There are three kinds of trial: "rating" (of a separation), "study" (a page of a listening test) and "compare" (a blind
+comparison). A trial never changes and is made when it is *served*, so that it records what was really heard. Events are only
+ever added; their ids are made by the client, so that sending one twice is harmless. Everything people see of ratings is
+computed from events (`views`). There are no names and no addresses: a listener is a random id that a browser keeps.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
@@ -34,6 +37,7 @@ _LATEST = 4_102_444_800_000  # ms: the year 2100; a clock beyond it is broken
 Seconds = Annotated[float, Field(ge=0, le=360_000, allow_inf_nan=False)]
 Hertz = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Token = Annotated[str, Field(pattern=_ID.pattern)]
 
 
 class _Payload(BaseModel):
@@ -121,7 +125,59 @@ class Heard(_Payload):
         return fields if self.modes else {name: value for name, value in fields.items() if name != "modes"}
 
 
-Payload = Answer | Mark | Unmark | Comment | Consent | Heard
+class Given(_Payload):
+    """What was put into a field of a page: the last one counts, and None takes it back.
+
+    Args:
+        field: its name on that page.
+        of: token of the sound it is about; None where it is about the page.
+        value: whatever the field takes.
+    """
+
+    kind: Literal["given"] = "given"
+    field: Name
+    of: Token | None = None
+    value: JsonValue = None
+
+    @model_validator(mode="after")
+    def _finite(self) -> "Given":
+        if not _is_plain(self.value):
+            raise ValueError("a value holds what JSON does not know, or is nested too deep")
+        return self
+
+
+class Did(_Payload):
+    """Something a listener did that is no answer: what screening and audits read.
+
+    Args:
+        what: ``heard`` (``detail.seconds``: how long the sound `of` sounded since the last such event; what rules about
+            playing and `Answer.played` count), ``play``, ``pause``, ``switch`` (to `of`), ``seek``, ``loop``, ``move`` (a
+            control of `of`), ``blur``, ``focus``, ``underrun``, ``device``, ``level``, ``view``, or another word.
+        of: token of a sound.
+        at: seconds from the start of the sound.
+        detail: more of it, by name.
+    """
+
+    kind: Literal["did"] = "did"
+    what: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    of: Token | None = None
+    at: Seconds | None = None
+    detail: Annotated[dict[Name, str | float | int | bool | None], Field(max_length=32)] = {}
+
+    @model_validator(mode="after")
+    def _finite(self) -> "Did":
+        if not _is_plain(dict(self.detail)):
+            raise ValueError("a detail is none that JSON knows")
+        return self
+
+
+class Finished(_Payload):
+    """The listener went on from this page: what comes later does not count."""
+
+    kind: Literal["finished"] = "finished"
+
+
+Payload = Answer | Mark | Unmark | Comment | Consent | Heard | Given | Did | Finished
 _PAYLOAD: TypeAdapter[Payload] = TypeAdapter(Annotated[Payload, Field(discriminator="kind")])
 
 
@@ -161,7 +217,7 @@ class Trial:
     Args:
         id: hash of the capability token; public.
         listener: a random id that the browser keeps.
-        kind: "rating".
+        kind: "rating", "study" or "compare".
         made: seconds since 1970, by the server.
         served: everything needed to serve it again: model, weights hash, edits, gains, seed, version, what was hidden.
         clips: ids of the audio by role (``mixture``, ``stem:vocals``, …).
@@ -201,6 +257,16 @@ def parse_event(data: object) -> Event:
     if len(event.content.encode()) > MAX_PAYLOAD:
         raise RatingError(asked, f"it holds more than {MAX_PAYLOAD // 1024} kB", "Shorten the comment")
     return event
+
+
+def _is_plain(value: object, depth: int = 8) -> bool:
+    """Whether JSON and a database can say it: numbers that are some, whole characters, not deeper than `depth`."""
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in inner)
+    if isinstance(value, str):
+        return not any("\ud800" <= each <= "\udfff" for each in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def canonical(value: object) -> str:

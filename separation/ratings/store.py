@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,8 +95,8 @@ class Store:
         _require_listener(listener)
         token = secrets.token_urlsafe(16)
         trial = Trial(trial_id(token), listener, kind, self._clock(), dict(served), dict(clips))
-        with self._writing() as connection:
-            _insert(connection, trial)
+        with self.writing() as connection:
+            insert_trial(connection, trial)
         return trial, token
 
     def trial(self, token: str) -> Trial:
@@ -155,11 +155,19 @@ class Store:
         with self._engine.connect() as connection:
             return [Stored(_event(row), row.received) for row in connection.execute(query)]
 
-    def snapshot(self) -> Iterator[tuple[Trial, list[Stored]]]:
+    def snapshot(
+        self, kind: str | None = None, *, of: Iterable[str] | None = None
+    ) -> Iterator[tuple[Trial, list[Stored]]]:
         """All trials, oldest first, with their events in order, as they were at one moment: a withdrawal meanwhile does not
-        leave half a trial. What has been withdrawn is not among them."""
+        leave half a trial. What has been withdrawn is not among them. Of one kind if named, of some listeners if `of` is."""
+        query = select(TRIALS).order_by(TRIALS.c.made, TRIALS.c.id)
+        if kind is not None:
+            query = query.where(TRIALS.c.kind == kind)
         with reading(self._engine) as connection:
-            rows = connection.execute(select(TRIALS).order_by(TRIALS.c.made, TRIALS.c.id)).all()
+            rows = connection.execute(query).all()
+            if of is not None:
+                wanted = frozenset(of)
+                rows = [row for row in rows if row.listener in wanted]
             for first in range(0, len(rows), AT_ONCE):
                 some = rows[first : first + AT_ONCE]
                 names = [row.id for row in some]
@@ -182,31 +190,37 @@ class Store:
             DiskFull: there is no room; nothing was saved.
         """
         _require_listener(trial.listener)
-        with self._writing() as connection:
+        with self.writing() as connection:
             if connection.execute(select(TOMBSTONES.c.trial).where(TOMBSTONES.c.trial == trial.id)).first():
                 return "withdrawn"
             row = connection.execute(select(TRIALS).where(TRIALS.c.id == trial.id)).one_or_none()
             if row is None:
-                _insert(connection, trial)
+                insert_trial(connection, trial)
             elif _trial(connection, row) != trial:
                 raise RatingConflict(
                     f"Put back the trial {trial.id}", "another one of that id is here", "Import into an empty database"
                 )
-            new, _ = _sort([stored.event for stored in events], _known(connection, trial.id))
+            new, _ = sort_events([stored.event for stored in events], known_events(connection, trial.id))
             received = {stored.event.id: stored.received for stored in events}
-            _add(connection, trial.id, [Stored(event, received[event.id]) for event in new])
+            add_events(connection, trial.id, [Stored(event, received[event.id]) for event in new])
             allowed = rating_of(_events(connection, trial.id)).training is True
             connection.execute(update(CLIPS).where(CLIPS.c.trial == trial.id).values(kept=allowed))
         return "known" if row is not None and not new else "restored"
 
-    def count(self) -> dict[str, int]:
-        """How many trials, events, listeners and withdrawals there are."""
+    def count(self, kind: str | None = None) -> dict[str, int]:
+        """How many trials, events, listeners and withdrawals there are; of one kind of trial if named."""
         queries = {
             "trials": select(func.count()).select_from(TRIALS),
             "events": select(func.count()).select_from(EVENTS),
             "listeners": select(func.count(func.distinct(TRIALS.c.listener))),
             "withdrawn": select(func.count()).select_from(TOMBSTONES),
         }
+        if kind is not None:
+            queries["events"] = queries["events"].join(TRIALS, EVENTS.c.trial == TRIALS.c.id)
+            queries = {
+                name: query.where((TOMBSTONES if name == "withdrawn" else TRIALS).c.kind == kind)
+                for name, query in queries.items()
+            }
         with self._engine.connect() as connection:
             return {name: int(connection.execute(query).scalar_one()) for name, query in queries.items()}
 
@@ -218,7 +232,7 @@ class Store:
         with self._engine.connect() as connection:
             for first in range(0, len(wanted), AT_ONCE):
                 some = TRIALS.c.subject.in_(wanted[first : first + AT_ONCE])
-                for row in connection.execute(query.where(some, EVENTS.c.kind == "answer")):
+                for row in connection.execute(query.where(some, TRIALS.c.kind == "rating", EVENTS.c.kind == "answer")):
                     found[row.subject].add(row.listener)
         return {subject: frozenset(listeners) for subject, listeners in found.items()}
 
@@ -226,7 +240,7 @@ class Store:
 
     def keep(self, trial: str) -> None:
         """The listener of a trial lets its clips be kept. Say so before their audio is written."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(update(CLIPS).where(CLIPS.c.trial == trial).values(kept=True))
 
     def kept(self, trial: str) -> bool:
@@ -240,7 +254,7 @@ class Store:
 
         It is called while nobody else can `keep` one: whoever does so later writes the audio again.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             clips = connection.execute(select(CLIPS.c.clip).where(CLIPS.c.trial == trial)).scalars().all()
             connection.execute(update(CLIPS).where(CLIPS.c.trial == trial).values(kept=False))
             for clip in _nobodys(connection, clips):
@@ -252,27 +266,27 @@ class Store:
 
     def remove(self, trial: str, *, delete: Delete | None = None) -> Withdrawn:
         """As `withdraw`, of a trial by its public id: for who owns the store."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             if connection.execute(select(TRIALS.c.id).where(TRIALS.c.id == trial)).one_or_none() is None:
                 raise _unknown()
-            gone = self._delete(connection, [trial], delete)
-        scrub(self._engine)
+            gone = self.delete_trials(connection, [trial], delete)
+        self.scrub()
         return gone
 
     def forget(self, listener: str, *, delete: Delete | None = None) -> Withdrawn:
         """Delete everything of one listener; tombstones stay."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             query = select(TRIALS.c.id).where(TRIALS.c.listener == listener)
-            gone = self._delete(connection, list(connection.execute(query).scalars()), delete)
-        scrub(self._engine)
+            gone = self.delete_trials(connection, list(connection.execute(query).scalars()), delete)
+        self.scrub()
         return gone
 
     def _save(self, trial: str, events: Sequence[Event]) -> list[Status]:
-        with self._writing() as connection:
+        with self.writing() as connection:
             if connection.execute(select(TRIALS.c.id).where(TRIALS.c.id == trial)).one_or_none() is None:
                 raise _unknown()
-            known = _known(connection, trial)
-            new, statuses = _sort(events, known)
+            known = known_events(connection, trial)
+            new, statuses = sort_events(events, known)
             if len(known) > MAX_EVENTS:
                 raise RatingConflict(
                     "Save a rating",
@@ -280,10 +294,13 @@ class Store:
                     "Separate the recording again to rate it anew",
                 )
             received = self._clock()
-            _add(connection, trial, [Stored(event, received) for event in new])
+            add_events(connection, trial, [Stored(event, received) for event in new])
         return statuses
 
-    def _delete(self, connection: Connection, trials: list[str], delete_clip: Delete | None) -> Withdrawn:
+    def delete_trials(
+        self, connection: Connection, trials: Sequence[str], delete_clip: Delete | None = None
+    ) -> Withdrawn:
+        """Delete trials and all of theirs in a transaction of the caller's, who has to `scrub` after it."""
         events, clips = 0, set[str]()
         for trial in trials:
             mine = EVENTS.c.trial == trial
@@ -291,8 +308,9 @@ class Store:
             clips.update(connection.execute(select(CLIPS.c.clip).where(CLIPS.c.trial == trial)).scalars())
             connection.execute(delete(EVENTS).where(mine))
             connection.execute(delete(CLIPS).where(CLIPS.c.trial == trial))
+            kind = connection.execute(select(TRIALS.c.kind).where(TRIALS.c.id == trial)).scalar_one()
             connection.execute(delete(TRIALS).where(TRIALS.c.id == trial))
-            connection.execute(insert(TOMBSTONES).values(trial=trial, made=self._clock(), events=count))
+            connection.execute(insert(TOMBSTONES).values(trial=trial, made=self._clock(), events=count, kind=kind))
             events += count
         gone = _nobodys(connection, clips)
         if delete_clip is not None:
@@ -300,8 +318,22 @@ class Store:
                 delete_clip(clip)
         return Withdrawn(len(trials), events, gone)
 
+    def scrub(self) -> None:
+        """Fold SQLite's log into the file, so that what was deleted is on disk no more."""
+        scrub(self._engine)
+
+    def looking(self) -> AbstractContextManager[Connection]:
+        """A connection for reading: for what shares this database (`sessions`)."""
+        return self._engine.connect()
+
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that may write: on disk when the ``with`` block ends, undone if it raises.
+
+        Raises:
+            RatingsBusy: not now.
+            DiskFull: there is no room.
+        """
         try:
             with writing(self._engine) as connection:
                 yield connection
@@ -321,7 +353,8 @@ def trial_id(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def _insert(connection: Connection, trial: Trial) -> None:
+def insert_trial(connection: Connection, trial: Trial) -> None:
+    """Add a trial in a transaction of the caller's."""
     row = {"id": trial.id, "listener": trial.listener, "kind": trial.kind, "made": trial.made}
     connection.execute(insert(TRIALS).values(**row, subject=trial.subject, served=canonical(trial.served)))
     if trial.clips:
@@ -329,13 +362,16 @@ def _insert(connection: Connection, trial: Trial) -> None:
         connection.execute(insert(CLIPS), rows)
 
 
-def _known(connection: Connection, trial: str) -> dict[str, tuple[int, str]]:
-    """Time and content of the events of a trial, by their ids."""
+def known_events(connection: Connection, trial: str, *, ids: Iterable[str] | None = None) -> dict[str, tuple[int, str]]:
+    """Time and content of the events of a trial, by their ids; of those in `ids` only if given."""
     query = select(EVENTS.c.id, EVENTS.c.made, EVENTS.c.payload).where(EVENTS.c.trial == trial)
+    if ids is not None:
+        query = query.where(EVENTS.c.id.in_(list(ids)))
     return {row.id: (row.made, row.payload) for row in connection.execute(query)}
 
 
-def _add(connection: Connection, trial: str, events: Sequence[Stored]) -> None:
+def add_events(connection: Connection, trial: str, events: Sequence[Stored]) -> None:
+    """Add events that are new (`sort_events`) in a transaction of the caller's."""
     rows = [
         {
             "id": e.event.id, "trial": trial, "made": e.event.made, "received": e.received, "kind": e.event.payload.kind,
@@ -359,8 +395,12 @@ def _require_listener(listener: str) -> None:
         raise RatingError("Serve what is to be rated", found, "Use 1 to 64 letters, digits, _ or -")
 
 
-def _sort(events: Sequence[Event], known: dict[str, tuple[int, str]]) -> tuple[list[Event], list[Status]]:
-    """The events that are new, and the status of each; `known` gets the new ones too."""
+def sort_events(events: Sequence[Event], known: dict[str, tuple[int, str]]) -> tuple[list[Event], list[Status]]:
+    """The events that are new, and the status of each; `known` gets the new ones too.
+
+    Raises:
+        RatingConflict: an id was used before for something else.
+    """
     new: list[Event] = []
     statuses: list[Status] = []
     for event in events:

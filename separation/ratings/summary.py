@@ -120,7 +120,7 @@ def summarise(store: Store) -> Summary:
         trials=trials,
         rated=rated,
         raters=len(raters),
-        withdrawn=store.count()["withdrawn"],
+        withdrawn=store.count("rating")["withdrawn"],
         consented=consented,
         seconds=seconds,
         scales=_scales(answers),

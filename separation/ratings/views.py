@@ -7,7 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
-from separation.ratings.records import Answer, Comment, Consent, Event, Heard, Mark, Payload, Unmark
+from separation.ratings.records import (
+    Answer,
+    Comment,
+    Consent,
+    Did,
+    Event,
+    Finished,
+    Given,
+    Heard,
+    Mark,
+    Payload,
+    Unmark,
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,10 @@ class _Fold:
     @singledispatchmethod
     def add(self, payload: Payload) -> None:
         raise TypeError(f"{type(payload).__name__} is no payload")
+
+    @add.register(Given | Did | Finished)
+    def _(self, payload: Given | Did | Finished) -> None:
+        """Of pages of a study, which are no ratings: `separation.listening.results` reads them."""
 
     @add.register
     def _(self, payload: Answer) -> None:

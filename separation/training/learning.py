@@ -31,7 +31,7 @@ MOST_SOURCES = 4
 MOST_COMPONENTS = 200
 """Of a source."""
 UNKNOWN_COMPONENTS = 8
-"""Of a source without clips at most, unless somebody says otherwise: with as many as the known ones it explains those as well."""
+"""Of a source without clips at most, unless somebody says otherwise: with as many as the known ones it explains those, too."""
 MOST_STEPS = 5000
 SHORTEST = 1.0
 """Seconds of sound that a source needs; ten times as much is better."""

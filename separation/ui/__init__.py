@@ -12,7 +12,9 @@ lessons    lessons as folders, and the thread that teaches
 taught     the models that came of lessons, by names that the rest of the house understands
 recording.js beside page.js: which part of the chosen recording is separated
 examples   the bundled recordings
-answers    how our own routes answer
+listen_routes  the listener's side of listening tests over HTTP (`listen_files`: its pages, listen/), without Gradio; alone:
+           `study_server`; `study_guard` keeps the names of models from listeners
+answers    how our own routes answer; `limits`: how much in a minute
 routes     the job's audio over HTTP, for the player
 player     the ES module that plays it
 theme      how it all looks

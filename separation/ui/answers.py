@@ -6,6 +6,7 @@ What is served is private: never stored by caches, which would outlive a deletio
 import gzip
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from separation.errors import Busy, DiskFull, JobError, SeparationError, Unknown
 
 COMMON = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 PRIVATE = {**COMMON, "Cache-Control": "private, no-store"}
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -95,6 +97,21 @@ def packed(request: Request, content: bytes, media_type: str) -> Response:
             gzip.compress(content, 6), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type
         )
     return Response(content, headers=headers, media_type=media_type)
+
+
+def byte_range(request: Request, size: int) -> tuple[HTTPStatus, int, int]:
+    """The one range of bytes that is asked for (RFC 9110 section 14): status, first and last + 1; all if it is none."""
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    first, last = asked.groups() if asked else ("", "")
+    if not first and not last:  # "bytes=-" is no range at all, and is ignored
+        return HTTPStatus.OK, 0, size
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if first and last and int(last) < int(first):
+        return HTTPStatus.OK, 0, size
+    if start >= size or start >= stop:
+        return HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, 0
+    return HTTPStatus.PARTIAL_CONTENT, start, stop
 
 
 def finite(value: Any) -> Any:

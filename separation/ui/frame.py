@@ -31,12 +31,15 @@ DEFAULT_MODEL = "vocals"
 PAGES = (
     ("Separate", "./", ""),
     ("Learn", "./learn", "learn"),
+    ("Compare", "./compare", "compare"),
+    ("Listen", "./listen", "listen"),
     ("Evaluate", "./evaluate", "evaluate"),
     ("Models", "./models", "models"),
 )
-"""What the header links to: title, address relative to the page's root, route."""
+"""What the header links to: title, address relative to the page's root, route. Compare and Listen are pages of our own,
+not Gradio's."""
 
-OWNER_PAGES = (("Ratings", "./ratings", "ratings"),)
+OWNER_PAGES = (("Studies", "./studies", "studies"), ("Ratings", "./ratings", "ratings"))
 """The same for pages that are of use to the owner only; they are no pages of Gradio's."""
 
 _MARK = (

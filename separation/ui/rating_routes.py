@@ -19,7 +19,6 @@ the trial is full, 413 too large, 422 not a valid rating, 429 too fast (with Ret
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -35,6 +34,7 @@ from separation.errors import RatingConflict, RatingError, RatingsBusy, Separati
 from separation.ratings import parse_event
 from separation.ui.answers import COMMON, PRIVATE, BadQuery, Endpoint, NotHere, require_same_site, threaded
 from separation.ui.frame import Services
+from separation.ui.limits import Rate, TooFast
 from separation.ui.rating_trials import Asked, Standing, Trials
 from separation.ui.rating_wanted import next_wanted
 
@@ -60,17 +60,10 @@ Answer = Callable[[Request], Response]
 class _TooLarge(RatingError): ...
 
 
-class _TooFast(RatingError):
-    def __init__(self, wait: float) -> None:
-        self.wait = max(1, math.ceil(wait))
-        found = "more was sent in the last minute than this page takes"
-        super().__init__("Save a rating", found, f"Wait {self.wait} s; the page tries again by itself")
-
-
 _STATUS: tuple[tuple[type[SeparationError], HTTPStatus], ...] = (
     (RatingConflict, HTTPStatus.CONFLICT),
     (_TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (_TooFast, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
     (RatingsBusy, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """Answers that only these routes give."""
@@ -105,10 +98,10 @@ def _answered(answer: Answer, limiter: anyio.CapacityLimiter) -> Endpoint:
             if len(request.state.body) > MAX_BODY:
                 raise _TooLarge("Save a rating", f"it has more than {MAX_BODY // 1024} kB", "Shorten the comment")
             return answer(request)
-        except (RatingsBusy, RatingConflict, _TooLarge, _TooFast) as error:
+        except (RatingsBusy, RatingConflict, _TooLarge, TooFast) as error:
             parts = {"asked": error.asked, "found": error.found, "advice": error.advice}
             status = next(status for kind, status in _STATUS if isinstance(error, kind))
-            wait = {"Retry-After": str(error.wait)} if isinstance(error, _TooFast) else {}
+            wait = {"Retry-After": str(error.wait)} if isinstance(error, TooFast) else {}
             return JSONResponse(parts, status, {**PRIVATE, **wait})
 
     answered = threaded(refusing, limiter)
@@ -139,9 +132,9 @@ class _Pages:
     def __init__(self, services: Services, clock: Callable[[], float]) -> None:
         self._services = services
         self._trials = Trials(services)
-        self._events = _Rate(EVENTS_A_MINUTE, clock)
-        self._served = _Rate(TRIALS_A_MINUTE, clock)
-        self._all = _Rate(ALL_A_MINUTE, clock)
+        self._events = Rate(EVENTS_A_MINUTE, clock)
+        self._served = Rate(TRIALS_A_MINUTE, clock)
+        self._all = Rate(ALL_A_MINUTE, clock)
 
     def static(self, request: Request) -> Response:
         """The element's own files, from a fixed table."""
@@ -193,36 +186,6 @@ class _Pages:
         settings = self._services.settings
         lasting = {"answers": settings.ratings_last, "audio": settings.lasting}
         return {**_described(standing), "lasting": lasting}
-
-
-class _Rate:
-    """So many a minute of each key: a level that rises with what is taken and falls with time."""
-
-    def __init__(self, a_minute: int, clock: Callable[[], float]) -> None:
-        self._most = a_minute
-        self._clock = clock
-        self._levels: dict[str, tuple[float, float]] = {}
-        self._lock = threading.Lock()
-
-    def take(self, key: str, count: int) -> None:
-        """Count what is asked for, or refuse it.
-
-        Raises:
-            _TooFast: wait; nothing was counted.
-        """
-        now = self._clock()
-        with self._lock:
-            if len(self._levels) > 10_000:
-                self._levels = {key: entry for key, entry in self._levels.items() if self._level(entry, now) > 0}
-            level = self._level(self._levels.get(key, (0.0, now)), now)
-            over = level + count - self._most
-            if level > 0 and over > 0:
-                raise _TooFast(over * 60 / self._most)
-            self._levels[key] = level + count, now
-
-    def _level(self, entry: tuple[float, float], now: float) -> float:
-        level, then = entry
-        return max(0.0, level - (now - then) * self._most / 60)
 
 
 def _json(request: Request) -> Any:

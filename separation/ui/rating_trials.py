@@ -257,7 +257,10 @@ class Trials:
     # Finding and guarding
 
     def _trial(self, token: str) -> Trial:
-        return self._ratings.trial(_possible(token))
+        trial = self._ratings.trial(_possible(token))
+        if trial.kind != KIND:
+            raise UnknownTrial("Rate a separation", "this is no trial of a separation", "Open the separation again")
+        return trial
 
     def _job(self, trial: Trial) -> Job | None:
         """The job that a trial was served from, while it is here. The database does not have its id, which is a key."""

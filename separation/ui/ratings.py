@@ -31,7 +31,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -67,7 +67,7 @@ from separation.ui.routes import LEGEND, _deleted, _Sounds, _Stage
 from separation.ui.theme import STYLE
 
 FOLDER = Path(__file__).parent / "owner"
-SCRIPTS = ("ratings", "parts", "overview", "trials", "trial", "models", "marks", "exports", "dark")
+SCRIPTS = ("ratings", "parts", "gate", "overview", "trials", "trial", "models", "marks", "exports", "dark")
 STATIC = {
     **{f"{name}.js": (FOLDER, "text/javascript") for name in SCRIPTS},
     "ratings.css": (FOLDER, "text/css"),
@@ -113,7 +113,7 @@ def owner_routes(services: Services, marked: MarkedSeconds, access: Access | Non
     plain, heavy, exporting = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2), anyio.CapacityLimiter(1)
 
     def guarded(answer: Answering, limiter: anyio.CapacityLimiter = plain) -> Endpoint:
-        return with_body(_locked(access, answer), limiter, MAX_BODY)
+        return with_body(owners_only(access, answer), limiter, MAX_BODY)
 
     def open_to_all(answer: Answering) -> Endpoint:
         return with_body(_refusing(answer), plain, MAX_BODY)
@@ -142,7 +142,21 @@ def owner_routes(services: Services, marked: MarkedSeconds, access: Access | Non
     ]
 
 
-def _locked(access: Access, answer: Answering) -> Answering:
+def owner_page(path: Path, title: str, commands: Sequence[str]) -> str:
+    """A page of the owner's: its file with the header, and with the form that asks for the token.
+
+    Args:
+        path: of the file.
+        title: in the header.
+        commands: that do the same without a page.
+    """
+    gate = (FOLDER / "gate.html").read_text(encoding="utf-8").rstrip()
+    gate = gate.replace("{{commands}}", " and ".join(f"<code>{command}</code>" for command in commands))
+    text = path.read_text(encoding="utf-8")
+    return text.replace("{{header}}", header_html(title, owner=True)).replace("{{gate}}", gate)
+
+
+def owners_only(access: Access, answer: Answering) -> Answering:
     """Answer only who has the token, and changes only from this very site."""
 
     def locked(request: Request) -> Response:
@@ -182,8 +196,7 @@ class _Pages:
     # The page, and who may use it
 
     def page(self, request: Request) -> Response:
-        text = (FOLDER / "ratings.html").read_text(encoding="utf-8")
-        page = text.replace("{{header}}", header_html("Ratings", owner=True))
+        page = owner_page(FOLDER / "ratings.html", "Ratings", ("earshot ratings stats", "earshot ratings export"))
         headers = {**PRIVATE, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
         return Response(page, headers=headers, media_type="text/html")
 
@@ -224,7 +237,7 @@ class _Pages:
 
     def overview(self, request: Request) -> Response:
         lines = self._catalogue.lines()
-        counted = overview(lines, self._clips, withdrawn=self._store.count()["withdrawn"])
+        counted = overview(lines, self._clips, withdrawn=self._store.count("rating")["withdrawn"])
         return JSONResponse({**counted.to_json(), "choices": self._catalogue.choices()}, headers=PRIVATE)
 
     def trials(self, request: Request) -> Response:

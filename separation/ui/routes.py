@@ -56,6 +56,7 @@ from separation.ui.answers import (
     PRIVATE,
     BadQuery,
     NotHere,
+    byte_range,
     finite,
     require_same_site,
     threaded,
@@ -104,8 +105,6 @@ LEGEND = {
     },
 }
 """What the bytes of `TRACK.levels` mean, and in which colours the player shows them."""
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def routes(store: "JobStore", *, exports_at_once: int = 2, pictures_at_once: int = 4) -> list[Route]:
@@ -251,10 +250,8 @@ class _Sounds(ABC):
         if request.headers.get("if-none-match") == tag:
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         status, first, last = HTTPStatus.OK, 0, size
-        if request.headers.get("if-range", tag) == tag and (
-            asked := _RANGE.fullmatch(request.headers.get("range", ""))
-        ):
-            status, first, last = _byte_range(asked[1], asked[2], size)
+        if request.headers.get("if-range", tag) == tag:
+            status, first, last = byte_range(request, size)
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return Response(None, status, {**headers, "Content-Range": f"bytes */{size}"})
         headers["Content-Length"] = str(last - first)
@@ -451,19 +448,6 @@ class _DraftPages(_Sounds):
 
 def _deleted() -> UnknownJob:
     return UnknownJob("Open a track", "it was deleted a moment ago", "Separate the recording again")
-
-
-def _byte_range(first: str, last: str, size: int) -> tuple[HTTPStatus, int, int]:
-    """RFC 9110 section 14: ``first-last``, ``first-`` or ``-suffix`` -> status, start, stop."""
-    if not first and not last:  # "bytes=-" is no range at all, and is ignored
-        return HTTPStatus.OK, 0, size
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(size, int(last) + 1) if first and last else size
-    if first and last and int(last) < int(first):
-        return HTTPStatus.OK, 0, size
-    if start >= size or start >= stop:
-        return HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, 0
-    return HTTPStatus.PARTIAL_CONTENT, start, stop
 
 
 def _samples_16(open: Callable[[], Reader], gain: float, frame: int, first: int, last: int) -> Iterator[bytes]:

@@ -6,13 +6,16 @@ another app: Hugging Face's ZeroGPU hooks into `launch`.
 
 import logging
 import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import gradio as gr
 import torch
 from gradio.components import Navbar
-from starlette.routing import Route
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from separation import hub
 from separation.engine import resolve_device
@@ -20,16 +23,19 @@ from separation.engine.jobs import JobStore
 from separation.engine.workers import Workers
 from separation.errors import SeparationError
 from separation.ratings.browse import Catalogue
+from separation.ratings.sessions import Sessions
 from separation.settings import Settings
 from separation.ui import gpu
+from separation.ui.compare_routes import compare_routes
 from separation.ui.evaluate import STYLE as EVALUATE_STYLE
 from separation.ui.evaluate import EvaluatePage
 from separation.ui.evaluate_routes import evaluation_routes
-from separation.ui.frame import DEFAULT_MODEL, PAGES, Hub, Services, header, open_ratings
+from separation.ui.frame import DEFAULT_MODEL, Hub, Services, header, header_html, open_ratings
 from separation.ui.learn import STYLE as LEARN_STYLE
 from separation.ui.learn import LearnPage, learn_files
 from separation.ui.learn_routes import learn_routes
 from separation.ui.lessons import Lessons
+from separation.ui.listen_routes import listen_routes, open_listening
 from separation.ui.marked import MarkedSeconds
 from separation.ui.measuring import Measuring
 from separation.ui.model_routes import model_routes
@@ -41,6 +47,12 @@ from separation.ui.ratings import owner_routes
 from separation.ui.reference_routes import reference_routes
 from separation.ui.routes import routes
 from separation.ui.separate import SeparatePage
+from separation.ui.shipped_studies import offer_shipped, shipped_hashes
+from separation.ui.study_desk import Desk
+from separation.ui.study_guard import StudyGuard
+from separation.ui.study_preview import Previews
+from separation.ui.study_results import Findings
+from separation.ui.study_routes import study_routes
 from separation.ui.taught import Taught
 from separation.ui.theme import STYLE, Theme
 from separation.ui.view_routes import view_routes
@@ -63,15 +75,15 @@ def build(services: Services, measuring: Measuring | None = None) -> gr.Blocks:
         Navbar(visible=False)
         header("Separate", owner=owner)
         SeparatePage(services).build(app)
-    with app.route("Learn", PAGES[1][2]):
+    with app.route("Learn", "learn"):
         Navbar(visible=False)
         header("Learn", owner=owner)
         LearnPage().build()
-    with app.route("Evaluate", PAGES[2][2]) as page:
+    with app.route("Evaluate", "evaluate") as page:
         Navbar(visible=False)
         header("Evaluate", owner=owner)
         EvaluatePage(services, measuring or Measuring(services)).build(page)
-    with app.route("Models", PAGES[3][2]):
+    with app.route("Models", "models"):
         Navbar(visible=False)
         header("Models", owner=owner)
         ModelsPage().build()
@@ -113,6 +125,7 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     Raises:
         SystemExit: a setting is wrong or the port is taken, with what to do about it.
     """
+    handed = services is not None
     try:
         settings = settings or Settings.from_environment()
         services = services or open_services(settings)
@@ -131,7 +144,10 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
             quiet=True,
             theme=Theme(),
             css_paths=[STYLE, EVALUATE_STYLE, MODELS_STYLE, LEARN_STYLE],
-            app_kwargs={"routes": own_routes(services, measuring, marked, lessons)},
+            app_kwargs={
+                "routes": own_routes(services, measuring, marked, lessons),
+                "middleware": [study_guard(services)],
+            },
             ssr_mode=False,
             show_error=False,
             max_file_size=f"{settings.max_upload_mb:g}mb",
@@ -151,14 +167,18 @@ def launch(settings: Settings | None = None, services: Services | None = None, *
     _log.warning("Earshot answers at %s", app.local_url)
     if not gpu.zero_gpu():
         threading.Thread(target=_calibrate, args=(services,), name="earshot-calibration", daemon=True).start()
+    if not handed:
+        threading.Thread(target=_offer, args=(services,), name="earshot-studies", daemon=True).start()
     if block:
         app.block_thread()
     return app
 
 
-def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds, lessons: Lessons) -> list[Route]:
+def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds, lessons: Lessons) -> list[BaseRoute]:
     """What is served beside Gradio's pages."""
     access = Access(services.settings.owner_token)
+    listening, studies = open_listening(services.settings, services.ratings)
+    desk = Desk(services, studies)
     return [
         *routes(services.store),
         *view_routes(services),
@@ -169,7 +189,23 @@ def own_routes(services: Services, measuring: Measuring, marked: MarkedSeconds, 
         *model_routes(services, access),
         *learn_files(services),
         *learn_routes(services, lessons),
+        *compare_routes(services),
+        *listen_routes(listening, studies, header=header_html("Listen", owner=bool(services.settings.owner_token))),
+        *study_routes(desk, Findings(studies, services.ratings), Previews(desk), access),
     ]
+
+
+def study_guard(services: Services) -> Middleware:
+    """What keeps the names of models from listeners while a listening test is open."""
+    sessions = Sessions(services.ratings, clock=time.time)
+    access = Access(services.settings.owner_token)
+    return Middleware(StudyGuard, studying=partial(sessions.studying, besides=shipped_hashes()), access=access)
+
+
+def _offer(services: Services) -> None:
+    """The studies that come with the app, once their audio is made."""
+    _, studies = open_listening(services.settings, services.ratings)
+    offer_shipped(studies, services.settings.studies)
 
 
 def devices(wanted: str) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def distribution(
     traces = []
     for place, (model, tracks) in enumerate(values.items()):
         index = looks.get(model, place)
-        x, names, colour = list(tracks.values()), [escape(name) for name in tracks], _series(index)
+        x, names, colour = list(tracks.values()), [escape(name) for name in tracks], series(index)
         common: dict[str, Any] = {
             "x": x,
             "y": [escape(model)] * len(x),
@@ -111,7 +111,7 @@ def distribution(
             "orientation": "h",
             "pointpos": 0,
             "jitter": 0.35,
-            "marker": {"color": colour, "symbol": _symbol(index), "size": 7, "opacity": 0.75},
+            "marker": {"color": colour, "symbol": symbol(index), "size": 7, "opacity": 0.75},
             "line": {"color": colour, "width": 1.6},
             "fillcolor": _CLEAR,
             "hovertemplate": f"%{{text}}<br>%{{x:.2f}} {escape(axis.unit)}<extra>{escape(model)}</extra>",
@@ -122,7 +122,7 @@ def distribution(
             traces.append(
                 go.Violin(**common, points="all", hoveron="points", meanline={"visible": True}, spanmode="hard")
             )
-    figure = go.Figure(traces, _layout(height=110 + len(values) * 2 * ROW + 15 * len(lines)))
+    figure = go.Figure(traces, layout(height=110 + len(values) * 2 * ROW + 15 * len(lines)))
     figure.update_xaxes(title_text=axis.label)
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     low, high = _ends([*lines.values(), *(value for tracks in values.values() for value in tracks.values())])
@@ -187,7 +187,7 @@ def track_by_second(
             "thickness": 12, "outlinewidth": 0, "tickfont": {"color": _TEXT}, "x": 1.01, "xpad": 4,
         },
     )  # fmt: skip
-    figure = go.Figure(heat, _layout(height=96 + ROW * max(2, len(tracks))))
+    figure = go.Figure(heat, layout(height=96 + ROW * max(2, len(tracks))))
     end = (starts[-1] if len(starts) else 0) + step
     figure.update_xaxes(
         title_text="second", showgrid=False, range=[starts[0] if len(starts) else 0, end], zeroline=False
@@ -228,8 +228,8 @@ def scatter(
             mode="markers",
             name=escape(model),
             marker={
-                "color": _series(looks.get(model, place)),
-                "symbol": _symbol(looks.get(model, place)),
+                "color": series(looks.get(model, place)),
+                "symbol": symbol(looks.get(model, place)),
                 "size": 9,
                 "opacity": 0.85,
             },
@@ -238,7 +238,7 @@ def scatter(
         )
         for place, (model, tracks) in enumerate(points.items())
     ]
-    figure = go.Figure(traces, _layout(height=380))
+    figure = go.Figure(traces, layout(height=380))
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     figure.update_xaxes(title_text=across.label)
     figure.update_yaxes(title_text=up.label, automargin=True)
@@ -256,7 +256,7 @@ def differences(
         values: track -> value of `first` minus value of `second`.
         looks: as in `distribution`.
     """
-    colours = _series(looks.get(first, 0)), _series(looks.get(second, 1))
+    colours = series(looks.get(first, 0)), series(looks.get(second, 1))
     ordered = sorted(values.items(), key=lambda item: item[1])
     ahead = [value <= 0 if axis.better == "lower" else value >= 0 for _, value in ordered]
     bars = go.Bar(
@@ -270,7 +270,7 @@ def differences(
         },
         hovertemplate=f"%{{y}}<br>%{{x:+.2f}} {escape(axis.unit)}<extra></extra>",
     )
-    figure = go.Figure(bars, _layout(height=120 + ROW * max(3, len(ordered))))
+    figure = go.Figure(bars, layout(height=120 + ROW * max(3, len(ordered))))
     unit = f" ({axis.unit})" if axis.unit else ""
     figure.update_xaxes(title_text=f"{escape(first)} minus<br>{escape(second)}{unit}", zerolinecolor=_TEXT)
     figure.update_layout(margin_b=66)
@@ -309,11 +309,11 @@ def learning(loss: Curve, validation: Curve, step: int) -> Figure:
         traces.append(
             go.Scatter(
                 x=list(curve.steps), y=list(curve.values), yaxis=axis, mode=marks, name=escape(curve.name),
-                line={"color": _series(colour), "width": 2}, marker={"size": 6},
+                line={"color": series(colour), "width": 2}, marker={"size": 6},
                 hovertemplate=f"step %{{x}}<br>%{{y:.2f}}{unit}<extra>{escape(curve.name)}</extra>",
             )
         )  # fmt: skip
-    figure = go.Figure(traces, _layout(height=330))
+    figure = go.Figure(traces, layout(height=330))
     axis = figure.layout.yaxis.to_plotly_json()
     title = {"standoff": 6, "font": {"size": 12}}
     figure.update_layout(
@@ -341,13 +341,13 @@ def curves(runs: Mapping[str, Sequence[Sequence[tuple[int, float]]]], up: Axis) 
         runs: model -> seed after seed -> (step, value).
         up: what the value is.
     """
-    figure = go.Figure(layout=_layout(height=380))
+    figure = go.Figure(layout=layout(height=380))
     for place, (name, seeds) in enumerate(runs.items()):
         for seed, points in enumerate(seeds):
             figure.add_scatter(
                 x=[step for step, _ in points], y=[value for _, value in points], mode="lines+markers",
                 name=escape(name), legendgroup=name, showlegend=seed == 0, opacity=1 - 0.25 * seed,
-                line={"color": _series(place), "width": 2}, marker={"symbol": _symbol(place), "size": 6},
+                line={"color": series(place), "width": 2}, marker={"symbol": symbol(place), "size": 6},
                 hovertemplate=f"step %{{x}}<br>%{{y:.2f}} {escape(up.unit)}<extra>{escape(name)}, seed {seed}</extra>",
             )  # fmt: skip
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
@@ -379,7 +379,7 @@ def _band(curve: Curve) -> "go.Scatter":
     return go.Scatter(
         x=[step for step, _, _ in there] + [step for step, _, _ in reversed(there)],
         y=[value + error for _, value, error in there] + [value - error for _, value, error in reversed(there)],
-        fill="toself", fillcolor=_series(0), opacity=0.18, line={"width": 0}, mode="lines", hoverinfo="skip",
+        fill="toself", fillcolor=series(0), opacity=0.18, line={"width": 0}, mode="lines", hoverinfo="skip",
     )  # fmt: skip
 
 
@@ -390,7 +390,8 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _layout(height: int) -> go.Layout:
+def layout(height: int) -> go.Layout:
+    """What all figures have in common: the page's colours by name, no legend, thin axes; `height` in pixels."""
     axis = {
         "color": _TEXT,
         "gridcolor": _LINE,
@@ -416,11 +417,13 @@ def _figure(figure: "go.Figure", label: str, columns: tuple[str, ...], rows: Seq
     return Figure(figure.to_plotly_json(), label, columns, tuple(rows))
 
 
-def _series(index: int) -> str:
+def series(index: int) -> str:
+    """The page's colour of a model by its number."""
     return f"var(--earshot-series-{index % SERIES + 1})"
 
 
-def _symbol(index: int) -> str:
+def symbol(index: int) -> str:
+    """The mark of a model by its number; together with its colour no two of the first 36 are alike."""
     return SYMBOLS[(index + index // SERIES) % len(SYMBOLS)]
 
 

@@ -13,6 +13,11 @@ _SECONDS = st.floats(0, 3600)
 _HEARD = st.dictionaries(_STEMS, _SECONDS, max_size=3)
 _REGIONS = st.tuples(_SECONDS, st.floats(0.01, 60)).map(lambda r: {"start": r[0], "end": r[0] + r[1]})
 _BANDS = st.none() | st.tuples(st.floats(0, 1000), st.floats(1, 20000)).map(lambda b: [b[0], b[0] + b[1]])
+_FIELDS = st.text(min_size=1, max_size=8)
+_PLAIN = st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(-1e6, 1e6) | st.text(max_size=20)
+_VALUES = st.recursive(
+    _PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_FIELDS, inner, max_size=3), max_leaves=6
+)
 
 
 def event(made: int, identity: str | None = None, **payload: Any) -> Event:
@@ -45,6 +50,16 @@ _PAYLOADS = st.one_of(
         },
         optional={"modes": st.dictionaries(st.sampled_from(["solo", "loop", "other take"]), _HEARD)},
     ),
+    st.fixed_dictionaries(
+        {"kind": st.just("given"), "field": _FIELDS, "of": st.none() | _IDS, "value": _VALUES}
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("did"), "what": st.sampled_from(["heard", "switch", "underrun"]), "of": st.none() | _IDS,
+            "at": st.none() | _SECONDS, "detail": st.dictionaries(_FIELDS, _PLAIN, max_size=3),
+        }
+    ),
+    st.just({"kind": "finished"}),
 )  # fmt: skip
 EVENTS = st.builds(
     lambda identity, made, payload: parse_event({"id": identity, "made": made, "payload": payload}),

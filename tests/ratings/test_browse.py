@@ -11,6 +11,7 @@ import pytest
 from separation.errors import RatingError
 from separation.ratings import ClipFolder, Store
 from separation.ratings.browse import Catalogue, Filter, overview
+from separation.ratings.export import entries
 from separation.signals import Signal
 from tests.ratings.made_ratings import event
 
@@ -151,7 +152,7 @@ def test_the_list_follows_the_store(house: House) -> None:
 def test_lines_are_read_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.rate("one", answer(3))
     first = house.catalogue.lines()
-    monkeypatch.setattr(house.store, "snapshot", lambda: pytest.fail("nothing has changed"))
+    monkeypatch.setattr(house.store, "snapshot", lambda *_: pytest.fail("nothing has changed"))
     assert house.catalogue.lines() is first
 
 
@@ -181,10 +182,25 @@ def test_choices_name_what_there_is(calm: House) -> None:
     assert choices["kinds"] == ["rating"] and "bleed" in choices["labels"] and "overall" in choices["scales"]
 
 
-def test_a_trial_of_another_kind_does_not_break_the_list(house: House) -> None:
-    """Restored from elsewhere: it may lack every field that this version writes."""
-    trial, token = house.store.serve("anna", "study", {"name": 3, "model": None}, {})
+def test_a_trial_that_lacks_every_field_does_not_break_the_list(house: House) -> None:
+    """Restored from elsewhere: it may lack all that this version writes."""
+    trial, token = house.store.serve("anna", "rating", {"name": 3, "model": None}, {})
     house.store.save(token, [event(1, **answer(4))])
     assert house.catalogue.find(Filter(text="x"))[0] == 0
-    (line,) = house.catalogue.find(Filter(kind="study"))[1]
+    (line,) = house.catalogue.find(Filter(listener="anna"))[1]
     assert line.model == "unknown" and replace(line.trial, served={}) == replace(trial, served={})
+
+
+@pytest.mark.parametrize("kind", ["study", "compare"])
+def test_trials_of_other_kinds_are_no_ratings(house: House, kind: str) -> None:
+    lines = house.catalogue.lines()
+    trial, token = house.store.serve("anna", kind, {"job": "j"}, {})
+    house.store.save(token, [event(1, **answer(4))])
+    assert house.catalogue.lines() == lines and kind not in house.catalogue.choices()["kinds"]
+    assert house.store.raters(["j"]) == {"j": frozenset()}
+    assert trial.id not in {entry.trial.id for entry in entries(house.store)}
+    assert [entry.trial.id for entry in entries(house.store, kind=kind)] == [trial.id]
+    before = house.store.count("rating")
+    assert house.store.count(kind) == {"trials": 1, "events": 1, "listeners": 1, "withdrawn": 0}
+    house.store.withdraw(token)
+    assert house.store.count("rating") == before and house.store.count(kind)["withdrawn"] == 1

@@ -1,10 +1,11 @@
 /**
- * The Ratings page: signing in, and its parts. Where one is, and what is filtered for, is in the address after the #, so that
+ * The Ratings page and its parts (`gate.js` signs in). Where one is, and what is filtered for, is in the address after the #, so that
  * going back works and a list can be kept as a bookmark. One file a part: `overview.js`, `trials.js`, `trial.js`, `models.js`,
  * `marks.js`, `exports.js`; each gives a function (view, route) that fills an element.
  */
 
 import { exportsView } from "./exports.js";
+import { gate } from "./gate.js";
 import { marksView } from "./marks.js";
 import { modelsView } from "./models.js";
 import { overviewView } from "./overview.js";
@@ -22,7 +23,7 @@ const VIEWS = {
 };
 
 const find = (selector) => document.querySelector(selector);
-const [locked, entry, tabs, leave, trouble] = [".locked", ".entry", ".tabs", ".leave", ".failure"].map(find);
+const tabs = find(".tabs");
 let shown = 0; // what is asked for later wins, whichever answer comes first
 
 /** "#trials?model=x" -> {name: "trials", query}. */
@@ -56,56 +57,15 @@ async function show() {
     view.replaceChildren(failure(error, show));
   }
   if (mine !== shown) return;
-  trouble.hidden = true;
+  calm();
   find(".view").replaceWith(view);
   scrollTo({ top: 0 });
 }
 
-async function enter() {
-  let session;
-  try {
-    session = await ask("session");
-  } catch (error) {
-    trouble.replaceChildren(...failure(error, enter).childNodes);
-    trouble.hidden = false;
-    return;
-  }
-  trouble.hidden = true;
-  locked.hidden = session.open;
-  entry.hidden = !session.open || session.signed_in;
-  tabs.hidden = leave.hidden = !session.signed_in;
-  if (session.signed_in) await show();
-  else {
-    shown++;
-    find(".view").replaceChildren();
-    if (session.open) entry.elements.token.focus();
-  }
-}
-
-entry.onsubmit = async (event) => {
-  event.preventDefault();
-  const { token } = entry.elements;
-  try {
-    await ask("session", { method: "POST", body: { token: token.value } });
-    token.value = "";
-    await enter();
-  } catch (error) {
-    trouble.replaceChildren(...failure(error).childNodes);
-    trouble.hidden = false;
-    token.select();
-  }
-};
-
-leave.onclick = async () => {
-  try {
-    await ask("session", { method: "DELETE" });
-  } catch (error) {
-    trouble.replaceChildren(...failure(error).childNodes);
-    trouble.hidden = false;
-    return;
-  }
-  await enter();
-};
+const { enter, calm } = gate(show, () => {
+  shown++;
+  find(".view").replaceChildren();
+});
 
 addEventListener("hashchange", show);
 await enter();
