@@ -1,6 +1,7 @@
 """Measure the bundled models, write the scores to their cards and `docs/results.md`.
 
     python -m benchmarks.results --data DIR [--model NAME] [--folder CANDIDATE]
+    python -m benchmarks.results                       # the page again, from what this and other benchmarks have kept
 
 The data folder is the one that training takes (docs/training.md); only the test sides of its splits are used. Nothing in
 `docs/results.md` is written by hand.
@@ -59,12 +60,15 @@ copies are Vorbis-coded (32 dB median coding SNR), and the mixture is the sum of
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="without it, the page is written from what is kept")
     parser.add_argument("--model", choices=sorted(ONE_BY_ONE), help="measure this one only")
     parser.add_argument("--folder", type=Path, help="a candidate's folder; only printed")
     parser.add_argument("--processes", type=int, default=1, help="clips of MIR-1K at once")
     parser.add_argument("--verbose", action="store_true", help="a line a clip")
     options = parser.parse_args()
+    if options.data is None:
+        write_page()
+        return
     for name in [options.model] if options.model else sorted(ONE_BY_ONE):
         chosen = str(options.folder or name)
         rows = measure(name, [chosen, *BESIDE], options.data, processes=options.processes, verbose=options.verbose)
@@ -98,9 +102,15 @@ def write_page() -> None:
 
 
 def whole_page() -> str:
-    """The text of docs/results.md, from what is kept: the cards, the yardsticks and the claims."""
+    """The text of docs/results.md, from what is kept: the cards, the yardsticks, the claims, and what else was measured."""
+    from benchmarks import choir, conversation, speech_pairs
+
     claims = json.loads(CLAIMS.read_text()) if CLAIMS.exists() else {"systems": []}
-    return "\n".join([page(bundled(), json.loads(YARDSTICKS.read_text())), *claims_page(claims)])
+    lines = [page(bundled(), json.loads(YARDSTICKS.read_text())), *claims_page(claims)]
+    for measured in (choir, speech_pairs, conversation):
+        if measured.KEPT.exists():
+            lines += measured.section(json.loads(measured.KEPT.read_text()))
+    return "\n".join(lines)
 
 
 def write_yardsticks(name: str, rows: Mapping[str, Sequence[Row]]) -> None:

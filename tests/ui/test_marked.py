@@ -23,7 +23,7 @@ from separation.ratings.browse import Catalogue
 from separation.ratings.marks import compare
 from separation.settings import Settings
 from separation.ui.frame import Services
-from separation.ui.marked import MarkedSeconds
+from separation.ui.marked import Coverage, MarkedSeconds
 
 MARK = {"kind": "mark", "mark": "mark-0001", "stem": "vocals", "label": "bleed", "severity": 2, "band_hz": None}
 
@@ -168,11 +168,11 @@ def test_a_full_queue_is_tried_again(tmp_path: Path) -> None:
     house.services.ratings.close()
 
 
-def test_a_trial_of_another_kind_is_passed_over(house: House) -> None:
+def test_a_trial_of_another_kind_is_no_rating(house: House) -> None:
     _, token = house.services.ratings.serve("anna-listener", "study", {}, {"stem:vocals": "ab" * 32})
     house.services.ratings.save(token, [parse_event({"id": "event-0001", "made": 1, "payload": bleed()})])
     house.gather()
-    assert house.marked.coverage().nothing == 1
+    assert house.marked.coverage() == Coverage()
 
 
 def test_the_thread_looks_when_it_is_told(house: House) -> None:
