@@ -14,8 +14,9 @@ def serve(
     study: Annotated[
         str | None, typer.Option(help="Serve this listening test alone: no other page, no model is loaded.")
     ] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="With --study: launch it whatever the check says.")] = False,
 ) -> None:
-    """Serve the page, or one listening test alone."""
+    """Serve the page, or one listening test alone, which is launched if it was not."""
     from dataclasses import replace
 
     from separation.settings import Settings
@@ -27,7 +28,8 @@ def serve(
 
         launch(settings)
     else:
-        from separation.ui.study_server import serve_study
+        from separation.ui.study_server import ready_study, serve_app
 
+        app_of_study = ready_study(settings, study, anyway=anyway)
         talk.print(f"The listening test answers at http://{settings.host}:{settings.port}/listen/{study}", markup=False)
-        serve_study(settings, study)
+        serve_app(settings, app_of_study)

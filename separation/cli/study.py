@@ -155,12 +155,12 @@ def build(
     from separation.listening.materials import prepare
     from separation.listening.prepared import STUDY_FILE
     from separation.listening.study import read_study
-    from separation.ui.study_models import StudyModels, targets_of
+    from separation.ui.study_models import StudyModels, names_of, targets_of
 
     folder = folder_of(study)
     _require_unlaunched(f"Build the study {study}", folder)
     wanted = read_study(folder / STUDY_FILE)
-    models = StudyModels(device=device.value, targets=targets_of(wanted, folder))
+    models = StudyModels(device=device.value, targets=targets_of(wanted, folder), names=names_of(wanted, folder))
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=talk, transient=True
     ) as bar:

@@ -55,14 +55,14 @@ Answers = Annotated[
     Path | None,
     typer.Option("--answers", help="A .csv or .parquet of `import` or `export`; otherwise the database's."),
 ]
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything that is drawn; otherwise as the study says.")]
 
 
 @study_app.command(name="dry-run")
 def dry_run(
     name: Name,
     listeners: Annotated[int | None, typer.Option(min=1, help="How many; otherwise as the study says.")] = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Let simulated listeners take a study, and see whether its report finds what was put in. Status 1 if not."""
@@ -70,7 +70,7 @@ def dry_run(
     from separation.listening.plans import make_plan
 
     study, _ = _study(name)
-    done = simulated.dry_run(study, plan=make_plan(study, listeners=listeners), seed=seed)
+    done = simulated.dry_run(study, plan=make_plan(study, listeners=listeners), seed=_seed(study, seed))
     if as_json:
         print(json.dumps(done.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -88,20 +88,34 @@ def report(
     unscreened: Annotated[bool, typer.Option("--unscreened", help="Screen by no rule at all.")] = False,
     metrics: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="CSV with the columns item, condition, metric, value."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with the columns item, condition, metric, value; beside what was measured on the page.",
+        ),
     ] = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     database: Database = None,
 ) -> None:
     """Screen and analyse the answers of a study, and write its report."""
     from separation.listening.analysis import analyse
     from separation.listening.report import write_report
+    from separation.ui.study_metrics import read_metrics
 
     study, folder = _study(name)
     found = _answers(study, folder, answers, database)
     rules = _rules(study, without or [], unscreened)
-    table = {} if metrics is None else _metrics(metrics)
-    analysis = analyse(study, found.answers, rules=rules, checks=found.checks, seed=seed, metrics=table)
+    whole, seconds = ({}, {}) if found.prepared is None else read_metrics(folder, found.prepared)
+    given = {} if metrics is None else _metrics(metrics)
+    analysis = analyse(
+        study,
+        found.answers,
+        rules=rules,
+        checks=found.checks,
+        seed=_seed(study, seed),
+        metrics={**whole, **given},
+        seconds=seconds,
+    )
     write_report(output, study, analysis, prepared=found.prepared, plan=found.plan)
     for warning in analysis.warnings:
         talk.print(warning, markup=False, soft_wrap=True)
@@ -193,7 +207,7 @@ def power(
         table.add_row(f"{spread:g}", *(f"{low} / {high}" for low, high in needed))
     console = Console(highlight=False)
     console.print(
-        f"{listeners} listeners see {told['smallest_80']:.2g} points with 80 % chance, {told['smallest_90']:.2g} with 90 %. "
+        f"{listeners} listeners see {told['smallest_80']:.3g} points with 80 % chance, {told['smallest_90']:.3g} with 90 %. "
         f"A difference of {difference:g} is seen with {100 * told['power']:.0f} %; {told['needed_80']} listeners see it with "
         f"80 %, {told['needed_90']} with 90 %.",
         soft_wrap=True,
@@ -232,6 +246,11 @@ def _study(name: str) -> "tuple[Study, Path]":
             )
         path = here[name] / STUDY_FILE
     return read_study(path), path.parent
+
+
+def _seed(study: "Study", given: int | None) -> int:
+    """The study's own unless another is given, as on the page."""
+    return study.seed if given is None else given
 
 
 def _answers(study: "Study", folder: Path, table: Path | None, database: str | None) -> _Found:

@@ -212,7 +212,9 @@ def _warnings(screened: Screened, judged: Sequence[Judged]) -> Iterable[str]:
         yield f"{len(screened.excluded)} of {len(screened.listeners)} listeners are left out; look for what they share."
     if 0 < kept < FEWEST_LISTENERS:
         yield f"{kept} listeners: below {FEWEST_LISTENERS} no difference can have p < 0.05, however large."
-    if not judged:
+    if screened.listeners and not kept:
+        yield "Nobody is left after screening: turn a rule off to see the answers."
+    elif not judged:
         yield "There are no answers."
 
 

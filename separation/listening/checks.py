@@ -45,11 +45,13 @@ class Finding:
             a fact.
         where: what it is about: a question, item, condition or anchor; "" for the whole study.
         text: sentences with numbers.
+        cuts: Hz of the low and the mid anchor that would mend it; empty: nothing is proposed.
     """
 
     level: Literal["error", "warning", "note"]
     where: str
     text: str
+    cuts: tuple[float, ...] = ()
 
 
 def check(study: Study, prepared: Prepared) -> list[Finding]:
@@ -144,17 +146,19 @@ def _anchors(study: Study, prepared: Prepared) -> Iterator[Finding]:
         if not weak:
             yield Finding("note", name, f"It takes away, of the energy of each item: {numbers}.")
             continue
+        cuts = _proposed(prepared, items)
         standard, most = _cut(anchor) in CUTS_HZ, 2 * len(weak) >= len(taken)
         text = (
             f"It takes away less than {AUDIBLE_DB:g} dB of {len(weak)} of {len(taken)} items ({numbers}): next to nothing "
             f"is missing, and it cannot hold the scale.{' This is not MUSHRA.' if standard and most else ''} "
-            f"{_proposal(prepared, items)}"
+            f"{_proposal(cuts)}"
         )
-        yield Finding("error" if standard and most and _of_mushra(study, name) else "warning", name, text)
+        level: Literal["error", "warning"] = "error" if standard and most and _of_mushra(study, name) else "warning"
+        yield Finding(level, name, text, cuts if len(low_passes) == len(cuts) else ())
 
 
-def _proposal(prepared: Prepared, items: list[str]) -> str:
-    """Cut-offs in the standard's proportion at which both anchors take enough away from the median item."""
+def _proposed(prepared: Prepared, items: list[str]) -> tuple[float, ...]:
+    """Cut-offs in the standard's proportion at which both anchors take enough away from every item; none if there are none."""
     edges = []
     for item in items:
         reference = prepared.find(item, REFERENCE)
@@ -162,9 +166,13 @@ def _proposal(prepared: Prepared, items: list[str]) -> str:
         enough = np.flatnonzero(share >= 10 ** (AUDIBLE_DB / 10))
         edges.append(float(hertz[enough[-1]]) if share[0] > 0 else inf)
     cut = floor(min(edges) / STOP / SAME_HZ) * SAME_HZ
-    if not 2 * SAME_HZ < cut < inf:
+    return (floor(cut / 2 / SAME_HZ) * SAME_HZ, cut) if 2 * SAME_HZ < cut < inf else ()
+
+
+def _proposal(cuts: tuple[float, ...]) -> str:
+    if not cuts:
         return "No cut-off would do for all of them: choose items with more treble."
-    low, mid = floor(cut / 2 / SAME_HZ) * SAME_HZ, cut
+    low, mid = cuts
     return (
         f"Write cut_hz: {low:g} and cut_hz: {mid:g} for the low and the mid anchor: the mid one then takes {AUDIBLE_DB:g} dB "
         "of the item with the least treble. The report calls them scaled, not BS.1534-3. Or choose items with more treble."
@@ -211,8 +219,8 @@ def _question(study: Study, question: Question) -> Iterator[Finding]:
     wanted = max(FEWEST_ITEMS, ceil(ITEMS_A_SYSTEM * systems))
     if len(items) < wanted:
         text = (
-            f"It has {len(items)} items; BS.1534-3 advises about {ITEMS_A_SYSTEM:g} a system and at least {FEWEST_ITEMS}: "
-            f"{wanted} for {systems} systems."
+            f"It has {len(items)} item{'s' * (len(items) != 1)}; BS.1534-3 advises about {ITEMS_A_SYSTEM:g} a system and at "
+            f"least {FEWEST_ITEMS}: {wanted} for {systems} system{'s' * (systems != 1)}."
         )
         yield Finding("warning", question.id, text)
     if question.attribute != "overall":

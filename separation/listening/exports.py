@@ -41,6 +41,8 @@ FORMATS = {
 }
 FOLDERS = ("webmushra", "p808", "preferences")
 """Formats that are a folder; the others are a file."""
+KINDS = {"pymushra": ("mushra",), "webmushra": other_tools.WEBMUSHRA, "p808": other_tools.VOTED}
+"""Kinds of questions that a format has, where it does not have all."""
 READABLE = ("csv", "parquet", "webmushra", "pymushra", "p808")
 """Formats that `read` reads."""
 
@@ -114,6 +116,9 @@ def export(
             output,
             lambda folder: preferences.write(study, answers, audio, folder, consented=consented, provenance=provenance),
         )
+    lacks = lacking(study, answers, format)
+    if lacks:
+        raise StudyError(asked, lacks, "Take csv or parquet: they have everything")
     if format == "webmushra":
         return in_folder(output, lambda folder: other_tools.write_webmushra(study, answers, folder, forms=forms))
     if format == "p808":
@@ -125,6 +130,18 @@ def export(
             return other_tools.write_pymushra(study, answers, temporary, forms=forms)
         (write_csv if format == "csv" else write_parquet)(answers, temporary)
         return Exported({"answers": len(answers)})
+
+
+def lacking(study: Study, answers: Sequence[Answer], format: str, *, consented: Collection[str] = ()) -> str:
+    """Why there is nothing to write in a format, in words; "" if there is something, or the format writes empty files."""
+    kinds = KINDS.get(format)
+    if kinds is not None and not other_tools.sayable(answers, kinds)[0]:
+        return f"it has no answers to questions of the kinds {', '.join(kinds)}"
+    if format == "preferences" and not consented:
+        return f"none of the listeners has ticked `{preferences.CONSENT}`, which allows training with the answers"
+    if format == "preferences" and not preferences.preferences(study, answers, consented):
+        return f"none of the {len(consented)} listeners who allow training compared two systems"
+    return ""
 
 
 def read(path: Path, format: str, study: Study) -> Read:

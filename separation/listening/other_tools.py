@@ -48,7 +48,10 @@ _FILE_OF = {
 }  # fmt: skip
 _KINDS = {file: tuple(kind for kind, name in _FILE_OF.items() if name == file) for file in _HEADS}
 _TOLD = {1.0: "correct", 0.0: "incorrect"}
-_VOTED = ("acr", "dcr", "p835")
+VOTED = ("acr", "dcr", "p835")
+"""Kinds that the P.808 toolkit knows."""
+WEBMUSHRA = tuple(_FILE_OF)
+"""Kinds that webMUSHRA knows."""
 _COMMENT = "comment"
 _REMARKED = ("mushra", "bs1116", "abx")
 """Kinds whose files have a column for remarks."""
@@ -58,7 +61,7 @@ Row = dict[str, str]
 
 def write_webmushra(study: Study, answers: Sequence[Answer], folder: Path, *, forms: Forms = {}) -> Exported:
     """The CSV files of a webMUSHRA server into `folder`; only those that have rows."""
-    said, left_out = _sayable(answers, _FILE_OF, remarked=_REMARKED)
+    said, left_out = sayable(answers, _FILE_OF, remarked=_REMARKED)
     asked = sorted({name for form in forms.values() for name in form})
     counts: dict[str, int] = {}
     for file, head in _HEADS.items():
@@ -107,7 +110,7 @@ def read_webmushra(study: Study, folder: Path) -> tuple[list[Answer], dict[str, 
 
 def write_pymushra(study: Study, answers: Sequence[Answer], path: Path, *, forms: Forms = {}) -> Exported:
     """pymushra's table of MUSHRA answers."""
-    said, left_out = _sayable(answers, ("mushra",), remarked=("mushra",))
+    said, left_out = sayable(answers, ("mushra",), remarked=("mushra",))
     asked = sorted({name for form in forms.values() for name in form})
     rows = list(_rows(study, said, _comments(answers)))
     with path.open("w", encoding="utf-8", newline="") as opened:
@@ -148,7 +151,7 @@ def write_p808(answers: Sequence[Answer], folder: Path) -> Exported:
     The 95 % interval is the toolkit's, 1.96 standard errors of votes that are taken for independent; the report has the one
     over listeners.
     """
-    said, left_out = _sayable([answer for answer in answers if answer.purpose == "test"], _VOTED)
+    said, left_out = sayable([answer for answer in answers if answer.purpose == "test"], VOTED)
     tables: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     for answer in said:
         tables[answer.question, f"_{answer.attribute}" if answer.kind == "p835" else ""].append(answer)
@@ -229,7 +232,7 @@ def names_of(study: Study) -> dict[str, str]:
     }
 
 
-def _sayable(
+def sayable(
     answers: Iterable[Answer], kinds: Iterable[str], *, remarked: Sequence[str] = ()
 ) -> tuple[list[Answer], tuple[str, ...]]:
     """Answers of these kinds, and how many others there are by kind. Training, gold and traps are no results.

@@ -278,13 +278,14 @@ def layout_of(shown: Shown) -> str:
 
 
 def texts_of(shown: Shown, language: str) -> dict[str, str]:
-    """Title and text: the study's own, or those that go without saying."""
+    """Title and text: the study's own, or those that go without saying; a page of practice says first that it is one."""
     say, page, question = words_in(language), shown.step.page, shown.question
     own, key = (page, shown.step.kind) if question is None else (question, question.kind)
     title = words(own.title, language) or say(f"{key}.title")
     text = words(own.text, language) or say(f"{key}.text")
-    if shown.step.kind == "training" and (before := words(page.text, language)):
-        text = f"{before}\n\n{text}"
+    if shown.step.kind == "training":
+        title = f"{words(page.title, language) or say('training.title')} · {title}"
+        text = f"{words(page.text, language) or say('training.text')}\n\n{text}"
     return {"title": title, "text": text}
 
 

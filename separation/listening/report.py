@@ -326,7 +326,7 @@ def _pairs(judged: Judged) -> Iterator[Block]:
         power = judged.power
         yield Paragraph(
             f"What this many could see: with {power.listeners} listeners and a deviation of {power.deviation:.2g} of paired "
-            f"differences, {power.smallest_80:.2g} with 80 % chance and {power.smallest_90:.2g} with 90 %; "
+            f"differences, {power.smallest_80:.3g} with 80 % chance and {power.smallest_90:.3g} with 90 %; "
             f"{power.reference:g} would need {power.needed} listeners. "
             "A difference that was not found may be there if it is smaller."
         )

@@ -93,7 +93,7 @@ class Screened:
 
     Args:
         kept: answers of those who stay, in the order they came.
-        listeners: everybody who answered, sorted.
+        listeners: everybody who answered, sorted; who only took a check is not among them, and is never excluded.
         excluded: listener -> reasons, one a rule.
         per_rule: rule -> whom it names, sorted; a listener may be named by several.
         guards: rule -> what it left out of account.
@@ -168,9 +168,10 @@ def screen(
     for screening in rules:
         rule = rule_of(screening)
         found = rule.find(answers, {**rule.numbers, **screening.numbers}, checks, anchors)
-        per_rule[rule.name], said[rule.name] = sorted(found.excluded), rule.said(screening.numbers)
+        named = {listener: why for listener, why in found.excluded.items() if listener in listeners}
+        per_rule[rule.name], said[rule.name] = sorted(named), rule.said(screening.numbers)
         guards[rule.name] = list(found.guards)
-        for listener, why in found.excluded.items():
+        for listener, why in named.items():
             reasons[listener].append(f"{rule.title}: {why}")
     excluded = {listener: sorted(reasons[listener]) for listener in sorted(reasons)}
     kept = tuple(answer for answer in answers if answer.listener not in excluded)

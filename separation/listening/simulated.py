@@ -13,6 +13,7 @@ that comes what they enter in each field of a page (`value_of`), and from there 
 be launched. It proves nothing about people.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -454,8 +455,14 @@ def _verdicts(
         wrong.append(f"Screening leaves out {lost} of {good} listeners who do listen. Make its rules less strict.")
     elif good:
         told.append(f"Screening keeps {good - lost} of {good} listeners who do listen.")
+    asked = Counter(one.question for one in analysis.questions)
+
+    def named(one: Recovered | Judged) -> str:
+        """A question, with the attribute where it has several."""
+        return f"{one.question}, {one.attribute}" if asked[one.question] > 1 else one.question
+
     mistaken = [one for one in recovered if one.order == "wrong"]
-    wrong += [f"{one.question}: the report puts {one.a} and {one.b} in the wrong order." for one in mistaken]
+    wrong += [f"{named(one)}: the report puts {one.a} and {one.b} in the wrong order." for one in mistaken]
     right = sum(one.order == "right" for one in recovered)
     open_ = [one for one in recovered if one.order == "undecided"]
     if recovered:
@@ -463,7 +470,7 @@ def _verdicts(
     if recovered and not right:
         wrong.append("The report finds none of the true differences: there are too few listeners or items.")
     if open_:
-        told.append("It does not decide " + ", ".join(f"{one.a} and {one.b} ({one.question})" for one in open_) + ".")
+        told.append("It does not decide " + ", ".join(f"{one.a} and {one.b} ({named(one)})" for one in open_) + ".")
     judged = [one for one in recovered if one.covered is not None]
     covered = sum(bool(one.covered) for one in judged)
     if judged:
@@ -474,7 +481,7 @@ def _verdicts(
         if question.power is not None:
             power = question.power
             told.append(
-                f"{question.question}: {power.listeners} listeners see differences from {power.smallest_80:.2g} "
+                f"{named(question)}: {power.listeners} listeners see differences from {power.smallest_80:.3g} "
                 f"({question.scale}) on with 80 % chance; {power.reference:g} would need {power.needed}."
             )
     return wrong, told

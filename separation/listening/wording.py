@@ -15,8 +15,8 @@ TEXTS = Path(__file__).parent / "texts"
 def words_in(language: str) -> Callable[[str], str]:
     """Key -> words. Keys are those of texts/en.json, which every language has. Raises `KeyError` for any other.
 
-    >>> words_in("de")("quality.5")
-    'Ausgezeichnet'
+    >>> words_in("de")("quality.4")
+    'Gut'
     """
     return _texts(language if language in LANGUAGES else LANGUAGES[0]).__getitem__
 

@@ -1,6 +1,6 @@
 """What a listener's page asks over HTTP: begin, see a page, save, go on, hear a sound, withdraw. Knows no Gradio and no model.
 
-Plain Starlette routes, beside Gradio's or alone (`serve_study`). The token of a session is the only key to it; everything a
+Plain Starlette routes, beside Gradio's or alone (`study_server`). The token of a session is the only key to it; everything a
 client sends is taken for hostile; what changes something must come from this very site. Nothing that is sent says what a
 sound is: no name, no file, no tag that would be the same for the same sound on two pages.
 

@@ -14,7 +14,8 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -47,7 +48,7 @@ from separation.ui.examples import read_examples
 from separation.ui.frame import Services
 from separation.ui.study_metrics import FILE as METRICS_FILE
 from separation.ui.study_metrics import measure_study
-from separation.ui.study_models import StudyModels, targets_of
+from separation.ui.study_models import StudyModels, names_of, targets_of
 from separation.ui.study_tasks import Report, Tasks
 from separation.ui.study_templates import from_template
 
@@ -147,7 +148,7 @@ class Desk:
         device = (
             "cpu" if gpu.zero_gpu() else self.services.settings.device
         )  # the GPU is there only inside Gradio's calls
-        return StudyModels(device=device, targets=targets_of(study, folder))
+        return StudyModels(device=device, targets=targets_of(study, folder), names=names_of(study, folder))
 
     # What there is
 
@@ -198,6 +199,22 @@ class Desk:
             status = path.stat()
             found.append(_sound(path, status.st_mtime_ns, status.st_size))
         return [one for one in found if one is not None]
+
+    def absent(self, name: str) -> list[str]:
+        """Audio that the text names and that is not in the study's folder yet; without what must not be named at all."""
+        folder, study = self.path(name), self.draft(name).study
+        if study is None:
+            return []
+        named = [path for item in study.items for path in (item.mixture, item.target)]
+        for system in study.systems:
+            files = system.files
+            one_each = (
+                {item.id: files.replace("{item}", item.id) for item in study.items} if isinstance(files, str) else files
+            )
+            named += one_each.values()
+        here = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        inside = (path for path in dict.fromkeys(named) if path and not _leads_out(path))
+        return [path for path in inside if PurePosixPath(path).as_posix() not in here]
 
     def examples(self) -> list[Draft]:
         """The studies that come with the app."""
@@ -482,6 +499,15 @@ class Desk:
             lacking.append(f"{error.found}. {error.advice}.")
         return lacking
 
+    def doubts(self, name: str) -> list[str]:
+        """What speaks against a launch without forbidding it, in words: what no dry run has shown."""
+        tried = self.tasks.look(self.path(name), "dry-run")
+        if tried.status != "done" or tried.result is None:
+            return ["No dry run was done: nobody knows whether the report can find what is true."]
+        if tried.version != self.draft(name).was:
+            return ["The study was changed since its dry run."]
+        return [] if tried.result["ok"] else ["In the dry run the report did not recover the truth."]
+
     def launch(self, name: str, was: str) -> Status:
         """Open it to listeners.
 
@@ -547,13 +573,11 @@ def _examined(text: str, name: str) -> Draft:
 
 
 def _among_uploads(study: Study) -> Study:
-    """The study with its audio in `FILES`, where uploads go by their own names; as it is where two would share a name."""
+    """The study with its audio in `FILES`, where uploads go by their own names; of two of one name with their folders'."""
     named = {path for item in study.items for path in (item.mixture, item.target) if path}
     by_item = {system.id: system.files for system in study.systems if isinstance(system.files, dict)}
     named |= {path for files in by_item.values() for path in files.values()}
-    home = {path: f"{FILES}/{PureWindowsPath(path).name}" for path in named}  # splits at / and backslashes
-    if len(set(home.values())) < len(home):
-        return study
+    home = {path: f"{FILES}/{name}" for path, name in _flat(sorted(named)).items()}
     items = tuple(
         item.model_copy(update={"mixture": home.get(item.mixture, ""), "target": home.get(item.target, "")})
         for item in study.items
@@ -567,6 +591,24 @@ def _among_uploads(study: Study) -> Study:
     return study.model_copy(update={"items": items, "systems": systems})
 
 
+def _flat(paths: Sequence[str]) -> dict[str, str]:
+    """Paths as names of files in one folder: with as many of their folders before them as it takes to tell them apart.
+
+    >>> _flat(["a/ref.wav", "b/ref.wav", "b/c.wav"])
+    {'a/ref.wav': 'a-ref.wav', 'b/ref.wav': 'b-ref.wav', 'b/c.wav': 'c.wav'}
+    """
+    parts = {path: PureWindowsPath(path).parts for path in paths}  # splits at / and backslashes
+    deep = dict.fromkeys(paths, 1)
+    while True:
+        names = {path: "-".join(one.strip(":/\\") for one in parts[path][-deep[path] :]) for path in paths}
+        shared = Counter(names.values())
+        longer = [path for path in paths if shared[names[path]] > 1 and deep[path] < len(parts[path])]
+        if not longer:
+            return names
+        for path in longer:
+            deep[path] += 1
+
+
 def _leading_out(text: str, study: Study) -> Iterator[Problem]:
     """Files of a study that this page writes lie in its folder: who has the owner's token has no right to the whole disk."""
     named = [(f"items[{i}]", path) for i, item in enumerate(study.items) for path in (item.mixture, item.target)]
@@ -574,9 +616,13 @@ def _leading_out(text: str, study: Study) -> Iterator[Problem]:
         files = [system.files] if isinstance(system.files, str) else system.files.values()
         named += [(f"systems[{i}].files", path) for path in files]
     for where, path in named:
-        if PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor or ".." in re.split(r"[/\\]", path):
+        if _leads_out(path):
             line = next((i for i, each in enumerate(text.splitlines(), 1) if path in each), None)
             yield Problem(line, where, f"{path} is not in the study's folder; upload the file and name it here")
+
+
+def _leads_out(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or bool(PureWindowsPath(path).anchor) or ".." in re.split(r"[/\\]", path)
 
 
 @lru_cache(1024)

@@ -29,6 +29,11 @@ def targets_of(study: Study, base: Path) -> dict[tuple[Path, str], Path]:
     }
 
 
+def names_of(study: Study, base: Path) -> dict[tuple[Path, str], str]:
+    """What a study calls its items, by mixture and source: for errors."""
+    return {(base / item.mixture, item.source): item.id for item in study.items if item.mixture}
+
+
 class StudyModels:
     """The `Separate` of `materials.prepare`; keeps the last model that it used.
 
@@ -36,11 +41,18 @@ class StudyModels:
         device: where models run, as `Options.device`.
         targets: see `targets_of`. A model whose sources have no order (two people talking) calls none of them by a name that
             means something: of its tracks the one is taken that holds most of the target.
+        names: see `names_of`.
     """
 
-    def __init__(self, *, device: str = "auto", targets: Mapping[tuple[Path, str], Path] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        targets: Mapping[tuple[Path, str], Path] | None = None,
+        names: Mapping[tuple[Path, str], str] | None = None,
+    ) -> None:
         self._options = Options(device=device)
-        self._targets = targets or {}
+        self._targets, self._items = targets or {}, names or {}
         self._name, self._model = "", None  # type: tuple[str, Loaded | None]
 
     def __call__(self, model: str, mixture: Path, source: str, start: float, duration: float) -> Signal:
@@ -59,7 +71,7 @@ class StudyModels:
             begin = 0 if spec.stateful else max(0, first - round(CONTEXT * rate))
             end = min(reader.length, first + length + round(CONTEXT * rate))
             target = self._targets.get((mixture, source)) if spec.permutation_invariant else None
-            names = spec.sources if target is not None else (self._source(separator, model, source),)
+            names = spec.sources if target is not None else (self._source(separator, model, mixture, source),)
             sinks = {name: _Excerpt(first - begin, length) for name in names}
             run(separator, RegionReader(reader, begin, end - begin), sinks, options=self._options)
             tracks = [Signal(sink.samples(), rate) for sink in sinks.values()]
@@ -77,13 +89,13 @@ class StudyModels:
             self._model, self._name = hub.load(name), name
         return self._model
 
-    def _source(self, separator: Loaded, model: str, source: str) -> str:
+    def _source(self, separator: Loaded, model: str, mixture: Path, source: str) -> str:
         sources = separator.spec.sources
         if source and source not in sources:
             raise ModelError(
-                f"Take {source} from {model}",
+                f"Take {source} from {model} for {self._items.get((mixture, source), mixture.name)}",
                 f"it gives {', '.join(sources)}",
-                "Write one of these as the item's source",
+                "Write one of these as the item's source, or take this system out of the study",
             )
         return source or sources[0]
 

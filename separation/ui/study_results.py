@@ -14,16 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from separation.errors import StudyError
 from separation.listening import results
 from separation.listening.analysis import MOS, Analysis, analyse
 from separation.listening.answers import Answer
-from separation.listening.exports import FOLDERS, FORMATS, export
+from separation.listening.exports import FOLDERS, FORMATS, export, lacking
+from separation.listening.planned import Plan
 from separation.listening.preferences import consented
 from separation.listening.report import charts, html, markdown, write_report
 from separation.listening.screening import RULES, Screened, anchors_of, screen
 from separation.listening.studies import Opened, Studies
-from separation.listening.study import MIXTURE, REFERENCE, Screening, Study, words
+from separation.listening.study import MIXTURE, REFERENCE, Screening, Study, pages_of, words
 from separation.ratings.store import Store
 from separation.ui.answers import BadQuery, NotHere
 from separation.ui.study_metrics import Seconds, Whole, read_metrics
@@ -167,7 +167,7 @@ class Findings:
                 "rate": screened.rate,
             },
             "sessions": [_line(one, now["now"], screened) for one in reversed(sessions)],
-            "counts": _counts(study, tested),
+            "counts": _counts(study, tested, _planned(said.opened.plan, status.slots)),
             "power": _powers(analysis),
             "warnings": [*_cautions(analysis), *_jumps(sessions, screened)],
         }
@@ -182,8 +182,26 @@ class Findings:
             "rules": [_rule(rule.name, study, chosen, self._alone(said, rule.name)) for rule in RULES.values()],
             "figures": {f"{one.question}.{one.attribute}": list(charts(one)) for one in analysis.questions},
             "measured": sorted(said.metrics),
-            "formats": {format: [TITLES[format], about] for format, about in FORMATS.items()},
+            "formats": self._formats(name, said),
         }
+
+    def _formats(self, name: str, said: Said) -> list[dict[str, str]]:
+        """What can be exported, and why something cannot."""
+        agreed = self._consented(name)
+        return [
+            {
+                "name": format,
+                "title": TITLES[format],
+                "about": about,
+                "lacks": lacking(said.opened.study, said.answers, format, consented=agreed),
+            }
+            for format, about in FORMATS.items()
+        ]
+
+    def _consented(self, name: str) -> frozenset[str]:
+        """Listeners who allow training with their answers."""
+        people = results.people(name, self._studies.sessions, self._store)
+        return consented({one.listener: one.said for one in people})
 
     def _alone(self, said: Said, rule: str) -> int:
         """How many a rule would leave out if it were the only one."""
@@ -256,11 +274,6 @@ class Findings:
                 consented=consented({one.listener: one.said for one in people}),
             )
             if format in FOLDERS:
-                if not any(one.is_file() for one in output.rglob("*")):
-                    found = "none of the answers is of a kind that this format has"
-                    raise StudyError(
-                        f"Export {name} as {TITLES[format]}", found, "Take CSV or Parquet: they have everything"
-                    )
                 _pack(output, path)
             yield path
 
@@ -289,7 +302,6 @@ def labels_of(study: Study) -> dict[str, str]:
 def _rule(name: str, study: Study, chosen: Mapping[str, Screening], alone: int) -> dict[str, Any]:
     rule = RULES[name]
     numbers = next((one.numbers for one in study.screening if one.rule == name), {})
-    kinds = {question.kind for question in study.questions}
     return {
         "name": name,
         "title": rule.title,
@@ -297,12 +309,33 @@ def _rule(name: str, study: Study, chosen: Mapping[str, Screening], alone: int) 
         "source": rule.source,
         "on": name in chosen,
         "alone": alone,
-        "applies": not rule.kinds or bool(kinds & set(rule.kinds)),
+        "applies": _applies(name, study),
     }
 
 
-def _counts(study: Study, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """How often each condition was judged, by question."""
+def _applies(name: str, study: Study) -> bool:
+    """Whether a study has what a rule looks at."""
+    rule, kinds = RULES[name], {question.kind for question in study.questions}
+    if rule.kinds and not kinds & set(rule.kinds):
+        return False
+    has = {
+        "gold": any(not one.trap for one in study.gold),
+        "traps": any(one.trap for one in study.gold),
+        "headphones": any(page.kind == "headphones" for page in pages_of(study)),
+        "jnd": False,  # no page asks for it; answers of other tools are not read here
+        "retest": study.assignment.repeats > 0 and not study.assignment.one_song_once,
+    }
+    return has.get(name, True)
+
+
+def _planned(plan: Plan, slots: int) -> Counter[tuple[str, str]]:
+    """(question, condition) -> how many trials listeners of all places will judge it in."""
+    trials = (trial for slot in plan.slots[:slots] for trial in slot.trials if trial.purpose != "training")
+    return Counter((trial.question, condition) for trial in trials for condition in trial.conditions)
+
+
+def _counts(study: Study, answers: Sequence[Answer], planned: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
+    """How often each condition was judged, and is to be, by question."""
     labels, found = labels_of(study), []
     for question in study.questions:
         mine: Counter[str] = Counter()
@@ -312,7 +345,11 @@ def _counts(study: Study, answers: Sequence[Answer]) -> list[dict[str, Any]]:
                 for condition in filter(None, (answer.condition, answer.other)):
                     trials[condition].add(answer.trial)
         mine.update({condition: len(each) for condition, each in trials.items()})
-        rows = [{"label": labels.get(one, one), "ratings": mine[one]} for one in labels if one in mine]
+        rows = [
+            {"label": labels.get(one, one), "ratings": mine[one], "planned": planned.get((question.id, one), 0)}
+            for one in labels
+            if one in mine
+        ]
         if rows:
             title = words(question.title, study.languages[0]) or question.id
             found.append({"title": title, "conditions": rows})
@@ -380,7 +417,8 @@ def _line(session: Mapping[str, Any], now: float, screened: Screened) -> dict[st
     }
     end = session["finished"] or session["seen"]
     return {
-        "name": session["pid"] or session["listener"][:10],
+        "name": session["listener"][:10],
+        "panel": session["pid"] or "",
         "began": session["made"],
         "page": session["place"],
         "of": session["of"],

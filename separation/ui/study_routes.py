@@ -166,7 +166,10 @@ class _Pages:
         """What a new study can be made of."""
         examples = read_examples(self._desk.services.examples)
         body = {
-            "templates": [{"key": one.key, "title": one.title, "about": one.about} for one in TEMPLATES.values()],
+            "templates": [
+                {"key": one.key, "title": one.title, "about": one.about, "target": one.target}
+                for one in TEMPLATES.values()
+            ],
             "examples": [
                 {"id": one.id, "title": one.title, "duration": one.duration, "sources": list(one.references)}
                 for one in examples
@@ -196,6 +199,7 @@ class _Pages:
             "locked": state != "draft",
             **_described(draft),
             "files": self._files(name),
+            "absent": self._desk.absent(name),
             "models": self._models(),
             "rules": [
                 {"name": one.name, "title": one.title, "about": one.said({}), "numbers": dict(one.numbers)}
@@ -213,15 +217,18 @@ class _Pages:
     def write_text(self, request: Request) -> Response:
         sent = _body(request)
         draft = self._desk.write_text(request.path_params["study"], _text(sent, "text"), _text(sent, "was"))
-        return JSONResponse(_described(draft), headers=PRIVATE)
+        return self._wrote(request, draft)
 
     def write_form(self, request: Request) -> Response:
         sent = _body(request)
         fields = sent.get("study")
         if not isinstance(fields, dict):
             raise BadQuery("Save the study", "the form sent no study", "Reload the page")
-        draft = self._desk.write_form(request.path_params["study"], fields, _text(sent, "was"))
-        return JSONResponse(_described(draft), headers=PRIVATE)
+        return self._wrote(request, self._desk.write_form(request.path_params["study"], fields, _text(sent, "was")))
+
+    def _wrote(self, request: Request, draft: Draft) -> Response:
+        body = {**_described(draft), "absent": self._desk.absent(request.path_params["study"])}
+        return JSONResponse(body, headers=PRIVATE)
 
     def receiving(self, access: Access, plain: anyio.CapacityLimiter, reading: anyio.CapacityLimiter) -> Endpoint:
         """An endpoint that takes one audio file into a study's folder."""
@@ -255,12 +262,12 @@ class _Pages:
 
     def _took(self, name: str, received: Path, filename: str) -> Response:
         self._desk.add_sound(name, received, filename)
-        return JSONResponse({"files": self._files(name)}, HTTPStatus.CREATED, PRIVATE)
+        return JSONResponse(self._sounds(name), HTTPStatus.CREATED, PRIVATE)
 
     def delete_sound(self, request: Request) -> Response:
         name = request.path_params["study"]
         self._desk.delete_sound(name, request.path_params["file"])
-        return JSONResponse({"files": self._files(name)}, headers=PRIVATE)
+        return JSONResponse(self._sounds(name), headers=PRIVATE)
 
     # Trying
 
@@ -279,6 +286,7 @@ class _Pages:
             "problems": len(draft.problems),
             "built": built,
             "audio": None,
+            "matched": draft.study is not None and draft.study.loudness != "none",
             "tasks": {kind: asdict(task) for kind, task in tasks.items()},
             "busy": any(task.busy for task in tasks.values()),
             "checked": found is not None,
@@ -287,6 +295,7 @@ class _Pages:
             "plan_error": None,
             "pages": [],
             "missing": desk.missing(name) if state == "draft" else [],
+            "doubts": desk.doubts(name) if state == "draft" else [],
         }
         if prepared is not None:
             sizes = [prepared.path(one).stat().st_size for one in prepared.stimuli]
@@ -415,6 +424,10 @@ class _Pages:
             "listeners": {"done": status.finished, "active": status.under_way, "planned": status.slots},
             "changed": (desk.path(name) / "study.yaml").stat().st_mtime,
         }
+
+    def _sounds(self, name: str) -> dict[str, Any]:
+        """After an upload or a deletion."""
+        return {"files": self._files(name), "absent": self._desk.absent(name)}
 
     def _files(self, name: str) -> list[dict[str, Any]]:
         return [asdict(one) for one in self._desk.sounds(name)]

@@ -14,7 +14,8 @@ from separation.audio import safe_name
 from separation.errors import StudyError
 from separation.hub import Card
 from separation.listening.from_folder import FILES, SECONDS, slug
-from separation.listening.study import MIXTURE, Anchor, Assignment, Item, Page, Question, Screening, Study, System
+from separation.listening.preferences import CONSENT
+from separation.listening.study import MIXTURE, Anchor, Ask, Assignment, Item, Page, Question, Screening, Study, System
 from separation.ui.examples import Example
 
 _SCALES = ("overall", "target", "others", "artefacts")
@@ -32,6 +33,7 @@ class Template:
         anchors: that are made.
         screening: rules that its report applies.
         headphones: whether a headphone check belongs to it.
+        target: whether every recording needs its true source.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Template:
     anchors: tuple[Anchor, ...] = ()
     screening: tuple[Screening, ...] = ()
     headphones: bool = True
+    target: bool = False
 
 
 def _scale(attribute: str) -> Question:
@@ -71,6 +74,7 @@ TEMPLATES: Mapping[str, Template] = {
             (Question(id="quality", kind="mushra"),),
             _LOW_PASS,
             (Screening(rule="hidden_reference"), Screening(rule="mid_anchor")),
+            target=True,
         ),
         Template(
             "ab",
@@ -87,6 +91,7 @@ TEMPLATES: Mapping[str, Template] = {
             tuple(map(_scale, _SCALES)),
             _SEPARATION,
             (_TOO_FAST, _NEVER_PLAYED),
+            target=True,
         ),
         Template(
             "p835",
@@ -111,6 +116,7 @@ TEMPLATES: Mapping[str, Template] = {
             (Question(id="told", kind="abx", references=()),),
             (),
             (_TOO_FAST,),
+            target=True,
         ),
     )
 }
@@ -135,7 +141,7 @@ def from_template(
         models: bundled models, as systems.
 
     Raises:
-        StudyError: there is no such template, or no recording or model was chosen.
+        StudyError: there is no such template, no recording or model was chosen, or they do not fit together.
         OSError: the files cannot be copied.
     """
     asked = f"Make the study {name}"
@@ -145,7 +151,12 @@ def from_template(
         lacks = "recording" if not examples else "model"
         raise StudyError(asked, f"no {lacks} is chosen", f"Tick at least one {lacks}; you can exchange it afterwards")
     template = TEMPLATES[key]
-    items = tuple(item for example in examples for item in _items(example, models, folder))
+    sources = _shared(models, asked)
+    without = next((one for one in examples if template.target and not set(sources) & set(one.references)), None)
+    if without is not None:
+        found = f"“{without.title}” has no true {' or '.join(sources)}, which {template.title} needs"
+        raise StudyError(asked, found, "Leave this recording out, or take another template")
+    items = tuple(item for example in examples for item in _items(example, sources, folder))
     questions = template.questions
     if key == "ab" and len(models) == 1:  # nothing to compare it with, until another one is added
         against = {"conditions": (slug(models[0].name), MIXTURE), "references": ()}
@@ -163,6 +174,10 @@ def from_template(
     )
 
 
+_ALLOWED = "My answers may be used to train models (you may leave this open)"
+"""What a listener ticks who allows training; in the language that a new study has."""
+
+
 def _pages(template: Template) -> tuple[Page, ...]:
     kinds = [
         "consent",
@@ -171,17 +186,33 @@ def _pages(template: Template) -> tuple[Page, ...]:
         "instructions",
         "training",
         "trials",
+        "questionnaire",
         "end",
     ]
-    return tuple(Page.model_validate({"kind": kind}) for kind in kinds if kind)
+    asked = (Ask(name=CONSENT, kind="check", label=_ALLOWED),)
+    return tuple(
+        Page.model_validate({"kind": kind, "fields": asked if kind == "questionnaire" else ()})
+        for kind in kinds
+        if kind
+    )
 
 
-def _items(example: Example, models: Sequence[Card], folder: Path) -> list[Item]:
-    """One item a true source that a model separates; if there is none, the one of the first model."""
+def _shared(models: Sequence[Card], asked: str) -> list[str]:
+    """The sources that every one of these models gives, in the order of the first: an item is heard in every system."""
+    shared = [source for source in models[0].sources if all(source in card.sources for card in models)]
+    if not shared:
+        given = "; ".join(f"{card.title}: {', '.join(card.sources)}" for card in models)
+        raise StudyError(
+            asked, f"the models give no source that all of them have ({given})", "Tick models that separate the same"
+        )
+    return shared
+
+
+def _items(example: Example, sources: Sequence[str], folder: Path) -> list[Item]:
+    """One item a true source that the models separate; if the recording has none, their first."""
     copied = _copier(folder / FILES, example)
     mixture = copied(example.mixture)
-    known = {source for card in models for source in card.sources}
-    wanted = [source for source in example.references if source in known]
+    wanted = [source for source in example.references if source in sources]
     start = max(0.0, min(2.0, example.duration - SECONDS))
     common: dict[str, Any] = {
         "start": start,
@@ -189,7 +220,7 @@ def _items(example: Example, models: Sequence[Card], folder: Path) -> list[Item]
         "group": slug(example.id),
     }
     if not wanted:
-        return [Item(id=slug(example.id), mixture=mixture, source=models[0].sources[0], **common)]
+        return [Item(id=slug(example.id), mixture=mixture, source=sources[0], **common)]
     return [
         Item(
             id=slug(example.id if len(wanted) == 1 else f"{example.id}-{source}"),

@@ -1,17 +1,20 @@
 """`earshot study dry-run | report | export | import | power`, as people type them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from separation.cli import app
-from separation.listening.exports import FORMATS, READABLE, read
+from separation.listening.exports import FORMATS, READABLE, export, read
 from separation.listening.plans import dump_plan, make_plan
-from separation.listening.simulated import simulate
+from separation.listening.prepared import PREPARED_FILE
+from separation.listening.simulated import likely_truth, simulate
 from separation.listening.study import Assignment, Screening, Study, dump_study
 from tests.listening.made_answers import study
+from tests.listening.small_study import small_study, write_study
 
 RUN = CliRunner()
 TRUTH = {"reference": 100.0, "one": 80.0, "two": 60.0, "three": 40.0, "low": 22.0, "mid": 50.0}
@@ -45,8 +48,6 @@ def earshot(*arguments: object, code: int = 0) -> str:
 
 def answers(home: Path) -> Path:
     """A table of simulated answers, made by `import` from a folder as webMUSHRA writes it."""
-    from separation.listening.exports import export
-
     rows = simulate(tiny(), make_plan(tiny()), {"attentive": 8, "lazy": 1}, TRUTH, 1)
     export(tiny(), rows, home / "results", "webmushra")
     told = earshot("import", "tiny", home / "results", "--format", "webmushra", "--output", home / "a.parquet")
@@ -76,12 +77,42 @@ def test_results_of_webmushra_become_a_report(home: Path) -> None:
     assert "9 of 9 listeners" in earshot("report", "tiny", "--output", home / "raw", "--answers", table, *given)
 
 
+def test_a_report_is_drawn_and_measured_as_on_the_page(home: Path) -> None:
+    """By the study's own seed, with the metrics that were measured there beside those that are given."""
+    page = small_study(seed=7)
+    folder = write_study(home / "data" / "page", page)
+    prepared = json.loads((folder / PREPARED_FILE).read_text("utf-8"))
+    prepared["versions"]["inputs"] = "of-these-sounds"
+    (folder / PREPARED_FILE).write_text(json.dumps(prepared), encoding="utf-8")
+    names = [*(one.id for one in page.systems), *(one.id for one in page.anchors)]
+    kept = [
+        {"item": item.id, "condition": name, "metric": "si_sdr", "start": None, "duration": None, "value": value}
+        for item in page.items
+        for value, name in enumerate(names)
+    ]
+    (folder / "metrics.json").write_text(json.dumps({"inputs": "of-these-sounds", "rows": kept}), encoding="utf-8")
+    export(page, simulate(page, make_plan(page), {"attentive": 4}, likely_truth(page), 1), home / "page.csv", "csv")
+    lines = [f"{row['item']},{row['condition']},sdr,{row['value']}" for row in kept]
+    (home / "m.csv").write_text("\n".join(["item,condition,metric,value", *lines]), encoding="utf-8")
+    given = ("report", folder / "study.yaml", "--answers", home / "page.csv", "--metrics", home / "m.csv")
+    earshot(*given, "--output", home / "out")
+    earshot(*given, "--output", home / "other", "--seed", 3)
+    found = [json.loads((home / name / "analysis.json").read_text("utf-8")) for name in ("out", "other")]
+    assert [one["seed"] for one in found] == [7, 3]
+    assert {line["metric"] for one in found[0]["questions"] for line in one["correlations"]} == {"si_sdr", "sdr"}
+
+
 def test_answers_go_from_table_to_table_unchanged(home: Path) -> None:
     table = answers(home)
     rows = read(table, "parquet", tiny()).answers
     told = earshot("export", "tiny", "--answers", table, "--format", "csv", "--output", home / "b.csv")
     assert f"{len(rows)} answers" in told and read(home / "b.csv", "csv", tiny()).answers == rows
-    assert "cannot say" in earshot("export", "tiny", "--answers", table, "--format", "p808", "--output", home / "p")
+    p808 = ("--format", "p808", "--output", home / "p")
+    refused = earshot("export", "tiny", "--answers", table, *p808, code=2)
+    assert "no answers to questions of the kinds acr, dcr, p835" in refused and not (home / "p").exists()
+    other = replace(rows[0], question="votes", kind="acr", value=3.0, purpose="test")
+    export(tiny(), [*rows, other], home / "c.parquet", "parquet")
+    assert "cannot say" in earshot("export", "tiny", "--answers", home / "c.parquet", *p808)
 
 
 def test_a_study_without_answers_has_an_empty_report(home: Path) -> None:
@@ -112,6 +143,7 @@ def test_metrics_are_refused_by_line(home: Path) -> None:
 def test_power_is_planned_before_anybody_comes() -> None:
     told = json.loads(earshot("power", "--json"))
     assert told["smallest_80"] == pytest.approx(9.9, abs=0.05) and (told["needed_80"], told["needed_90"]) == (20, 26)
+    assert "20 listeners see 9.91 points" in earshot("power")
     text = earshot("power", "--deviation", 12)
     for figure in ("90 / 119", "199 / 265", "351 / 469", "12 "):
         assert figure in text

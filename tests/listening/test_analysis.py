@@ -378,6 +378,14 @@ def test_no_answers_are_said_so() -> None:
     assert analysis.questions == () and analysis.warnings == ("There are no answers.",)
 
 
+def test_answers_that_are_all_screened_away_are_not_called_missing() -> None:
+    answers = table({name: {"reference": [10.0, 10.0], "one": [50.0, 60.0]} for name in ("a", "b")})
+    analysis = analyse(study(), answers, rules=[Screening(rule="hidden_reference")], draws=200)
+    assert (analysis.kept, analysis.listeners) == (0, 2)
+    assert analysis.warnings[-1] == "Nobody is left after screening: turn a rule off to see the answers."
+    assert not any("There are no answers" in warning for warning in analysis.warnings)
+
+
 @pytest.mark.parametrize(
     ("what", "name"), [("question", "r"), ("item", "i9"), ("condition", "four"), ("other", "four")]
 )

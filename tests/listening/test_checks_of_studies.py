@@ -68,6 +68,7 @@ def test_anchors_that_take_nothing_away_are_no_mushra_until_they_are_scaled(base
     errors = at(found(study_of(*SIX), base), "error")
     assert "mid: It takes away less than -25 dB of 6 of 6 items (one -" in errors and "This is not MUSHRA" in errors
     cuts = [float(rest.partition(" ")[0]) for rest in errors.split("cut_hz: ")[1:3]]
+    assert {one.cuts for one in found(study_of(*SIX), base) if one.level == "error"} == {tuple(cuts)}
     assert 0 < cuts[0] < cuts[1] < 2000
 
     scaled = tuple(Anchor(id=name, kind="low_pass", cut_hz=cut) for name, cut in zip(("low", "mid"), cuts, strict=True))
@@ -114,7 +115,7 @@ def test_few_items_and_scales_of_ones_own_are_told(base: Path) -> None:
         write(base / system.id / "one.wav", noise(20 + number))
     question = Question(id="quality", kind="mushra", attribute="target")
     findings = found(study_of("one", systems=many, questions=(question,)), base)
-    assert "It has 1 items" in at(findings, "warning") and "8 for 5 systems" in at(findings, "warning")
+    assert "It has 1 item;" in at(findings, "warning") and "8 for 5 systems" in at(findings, "warning")
     assert "It asks for `target`" in at(findings, "note")
 
 

@@ -33,6 +33,14 @@ def names(answers: Sequence[Answer], rule: str, checks: dict[str, dict[str, floa
     return set(screened.excluded)
 
 
+def test_who_only_took_a_check_is_nobody_to_leave_out() -> None:
+    checks = {"a": {"headphones": 6.0}, "b": {"headphones": 1.0}, "gone": {"headphones": 0.0}}
+    answers = [answer("a", "i0", "one", 50.0), answer("b", "i0", "one", 50.0)]
+    screened = screen(answers, [Screening(rule="headphones")], checks, anchors=ANCHORS)
+    assert screened.listeners == ("a", "b") and screened.rate == 0.5
+    assert set(screened.excluded) == {"b"} and screened.per_rule == {"headphones": ["b"]}
+
+
 def with_low(count: int, of: int, low: float, usual: float) -> list[float]:
     return [low] * count + [usual] * (of - count)
 

@@ -8,7 +8,7 @@ import pytest
 
 from separation.errors import RatingError, StudyError, UnknownTrial
 from separation.listening import headphones
-from separation.listening.parts import Assignment
+from separation.listening.parts import Assignment, Page
 from separation.listening.sessions import END, Entry, Listening, Missing, Sound, read_secret
 from separation.listening.study import dump_study
 from separation.ratings import parse_event
@@ -248,6 +248,21 @@ def test_files_that_are_not_those_of_the_launch_are_not_served(house: House) -> 
     (house.home / "study.yaml").write_text(dump_study(changed), encoding="utf-8")
     with pytest.raises(StudyError, match=r"study.yaml is not of the version that was launched"):
         house.listening.page(token)
+
+
+def test_practice_says_that_it_is_practice(house: House, tmp_path: Path) -> None:
+    _, page = to(house, "training")
+    assert page["title"] == "Practice · Compare with the reference"
+    about, question = str(page["text"]).split("\n\n")
+    assert about.endswith("Your answers here do not count.") and question.startswith("How good is each sound")
+    assert to(house, "trial")[1]["title"] == "Compare with the reference"
+    own = Page(kind="training", title={"en": "Warm up"}, text={"en": "Just try it."})
+    pages = tuple(own if one.kind == "training" else one for one in PAGES)
+    other = House(tmp_path / "own", small_study(pages=pages))
+    _, page = to(other, "training")
+    assert page["title"] == "Warm up · Compare with the reference"
+    assert str(page["text"]).startswith("Just try it.\n\nHow good is")
+    other.store.close()
 
 
 def test_a_way_without_training_or_checks(tmp_path: Path) -> None:

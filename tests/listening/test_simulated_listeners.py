@@ -139,6 +139,15 @@ def test_gold_and_traps_part_those_who_listen_from_those_who_do_not() -> None:
     assert done.caught == {"attentive": 0, "lazy": 3, "always-100": 2}
 
 
+def test_a_dry_run_says_which_attribute_it_speaks_of() -> None:
+    tiny = study(Question(id="q", kind="p835"), items=6, assignment=Assignment(listeners=20, repeats=0))
+    verdicts = dry_run(tiny, seed=1, draws=200).verdicts
+    told = [one.partition(":")[0] for one in verdicts if "listeners see differences" in one]
+    assert sorted(told) == ["q, bak", "q, ovrl", "q, sig"]
+    alone = dry_run(study(), seed=1, draws=200).verdicts
+    assert [one.partition(":")[0] for one in alone if "listeners see differences" in one] == ["q"]
+
+
 def test_a_panel_has_some_of_each_kind_and_as_many_as_were_asked_for() -> None:
     for count in range(1, 60):
         people = likely_listeners(count)

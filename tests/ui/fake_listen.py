@@ -195,7 +195,8 @@ class FakeListen:
         self.sessions += "s" not in body
         wanted = str(body.get("language", "en")).split("-")[0]
         self.language = wanted if wanted in TITLES else "en"
-        return JSONResponse({"session": SESSION, "page": self.page(), "link": f"?s={SESSION}"})
+        token = None if self.paused and "s" not in body else SESSION  # nobody begins during a pause
+        return JSONResponse({"session": token, "page": self.page(), "link": f"?s={token}"})
 
     def save(self, body: dict[str, Any]) -> Response:
         answers = []
@@ -238,7 +239,7 @@ def app(fake: FakeListen) -> Starlette:
     async def asked(request: Request) -> Response:
         if fake.dead:
             return JSONResponse({}, 503)
-        if fake.withdrawn:
+        if fake.withdrawn or request.path_params.get("session", SESSION) != SESSION:
             return JSONResponse({"asked": "Go on", "found": "this test was deleted", "advice": "Begin anew"}, 404)
         body = await request.json() if request.method == "POST" else {}
         what = request.url.path.rsplit("/", 1)[1]

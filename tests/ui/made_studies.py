@@ -90,6 +90,7 @@ class Lab:
         described.write_text(described.read_text(encoding="utf-8").replace('"part":', '"vocals":'), encoding="utf-8")
         settings = replace(Settings(data=folder / "data"), owner_token=token)
         jobs, hub = JobStore(settings.jobs), SmallHub()
+        self.hub = hub
         self.store = Store(settings.database_url, clock=time.time)
         workers = Workers(jobs, hub.load, devices=("cpu",))
         self.services = Services(

@@ -467,6 +467,30 @@ def test_a_pause_ends_by_itself_and_a_dead_link_says_so(visitor: Callable[..., A
 
 
 @pytest.mark.browser
+def test_who_comes_during_a_pause_begins_after_it(visitor: Callable[..., Any], fake: FakeListen) -> None:
+    fake.paused = True
+    page = visitor(query="?pid=new")
+    expect(page.locator("h1")).to_have_text("A break")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("h1")).to_have_text("A break")
+    fake.paused = False
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("h1")).to_have_text("Welcome")
+    assert page.evaluate("Object.values(localStorage)").count(f'"{SESSION}"') == 1
+
+
+@pytest.mark.browser
+def test_what_was_said_of_a_sound_is_gone_on_the_next_page(visitor: Callable[..., Any], fake: FakeListen) -> None:
+    page = loaded(visitor(TRIALS["pair"]))
+    hear(page, "A")
+    expect(page.locator(".spoken")).to_have_text("Playing: A")
+    fake.place = PLACES["end"]
+    page.get_by_label("Language").select_option("de")  # asks for the page anew
+    expect(page.locator("h1")).to_have_text("Thank you")
+    expect(page.locator(".spoken")).to_be_empty()
+
+
+@pytest.mark.browser
 def test_marks_are_made_with_and_without_a_mouse(visitor: Callable[..., Any], fake: FakeListen) -> None:
     page = loaded(visitor(TRIALS["single"]))
     lane = page.locator(".field.marks .lane")

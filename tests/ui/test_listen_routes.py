@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
-from separation.errors import DiskFull
+from separation.cli import app as cli
+from separation.cli import main
+from separation.errors import DiskFull, StudyError
+from separation.ratings import Store
 from separation.ratings import sessions as ratings_sessions
+from separation.settings import Settings
 from separation.ui import listen_routes as module
+from separation.ui import study_server
 from separation.ui.listen_files import FILES
-from separation.ui.listen_routes import listen_routes
-from separation.ui.study_server import study_app
-from tests.listening.small_study import House, events_of, gold, small_study
+from separation.ui.listen_routes import listen_routes, open_listening
+from separation.ui.study_server import ready_study, study_app
+from tests.listening.small_study import House, events_of, gold, small_study, write_study
 
 STUDY = "small-ears"
 MOST_SESSIONS = 20
@@ -426,3 +432,26 @@ def test_one_study_alone_serves_no_other(tmp_path: Path) -> None:
     alone = TestClient(study_app(site.house.listening, site.house.studies, STUDY))
     assert "Small ears" in alone.get("/listen").text and alone.get("/").status_code == 200
     site.house.store.close()
+
+
+def test_a_study_that_the_check_refuses_is_launched_only_anyway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path)
+    write_study(settings.studies, small_study())
+    store = Store(settings.database_url)
+    _, studies = open_listening(settings, store)
+    with pytest.raises(StudyError, match=r"riverside: It has 0.10 s: too short to loop .* mountaintop: .*--anyway"):
+        ready_study(settings, STUDY)
+    assert studies.launched(STUDY) is None
+    served: list[object] = []
+    monkeypatch.setattr(study_server, "serve_app", lambda _, app: served.append(app))
+    monkeypatch.setenv("EARSHOT_DATA", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["earshot", "serve", "--study", STUDY])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and not served and studies.launched(STUDY) is None
+    assert CliRunner().invoke(cli, ["serve", "--study", STUDY, "--anyway"]).exit_code == 0
+    assert len(served) == 1 and studies.launched(STUDY) is not None
+    ready_study(settings, STUDY)  # what was launched is served as it is
+    store.close()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
-from made_studies import TOKEN, Lab
+from made_studies import RATE, TEXT, TOKEN, Lab, wav
 from starlette.applications import Starlette
 from study_takers import take
 
@@ -101,7 +102,16 @@ def test_nothing_is_shown_without_the_token(visitor: Callable[..., Any], address
 
 def test_a_template_and_its_form_and_text(visitor: Callable[..., Any], address: str) -> None:
     page = enter(visitor(), address, "#new")
+    expect(page.get_by_role("checkbox", name=re.compile("^Two <speakers>"))).to_be_disabled()
+    page.get_by_role("checkbox", name=re.compile("^Voice & music")).uncheck()
+    page.get_by_role("checkbox", name=re.compile("^Two <speakers>")).check()
+    recording = page.get_by_role("checkbox", name=re.compile("^A swell"))
+    expect(recording).to_be_disabled()  # MUSHRA needs what this model gives
+    expect(page.get_by_text("Has no true speaker 1 or speaker 2, which MUSHRA needs.")).to_be_visible()
     page.get_by_role("radio", name="A/B preference").check()
+    recording.check()
+    page.get_by_role("checkbox", name=re.compile("^Two <speakers>")).uncheck()
+    page.get_by_role("checkbox", name=re.compile("^Voice & music")).check()
     page.get_by_label("Title", exact=True).fill("Two of a kind")
     expect(page.get_by_label("Name in the listeners' link")).to_have_value("two-of-a-kind")
     page.get_by_role("button", name="Make the study").click()
@@ -140,6 +150,7 @@ def test_from_building_to_results(visitor: Callable[..., Any], address: str, lab
     expect(page.locator(".planned .big")).to_have_text("20 listeners see about 9.9 points.")
 
     page.get_by_role("button", name="Launch the study").click()
+    expect(page.get_by_role("dialog")).to_contain_text("No dry run was done")
     page.get_by_role("button", name="Launch it").click()
     expect(page.locator(".people")).to_have_count(0)
     expect(page.get_by_text("Nobody has come yet")).to_be_visible()
@@ -156,6 +167,8 @@ def test_from_building_to_results(visitor: Callable[..., Any], address: str, lab
     expect(page.locator("earshot-figure .main-svg").first).to_be_visible()
     page.get_by_role("button", name="Violin").click()
     expect(page.locator(".kinds [aria-pressed=true]")).to_have_text("Violin")
+    expect(page.get_by_role("button", name="Download P.808")).to_be_disabled()
+    expect(page.get_by_text("it has no answers to questions of the kinds acr, dcr, p835")).to_be_visible()
     with page.expect_download() as fetched:
         page.get_by_role("link", name="Download CSV").click()
     assert fetched.value.suggested_filename == "earshot-voices-csv.csv"
@@ -163,6 +176,24 @@ def test_from_building_to_results(visitor: Callable[..., Any], address: str, lab
     page.goto(f"{address}/studies#write?study=voices")
     expect(page.get_by_label("The study's YAML")).to_have_attribute("readonly", "")
     expect(page.get_by_label("Contact")).to_be_disabled()
+
+
+def test_the_cut_offs_that_the_check_proposes_can_be_taken(visitor: Callable[..., Any], address: str, lab: Lab) -> None:
+    """A target without any treble, of which the standard's anchors take nothing away."""
+    text = TEXT.replace("name: voices", "name: dark").replace("kind: scale", "kind: mushra")
+    anchors = "anchors:\n- {id: low, kind: low_pass, cut_hz: 3500}\n- {id: mid, kind: low_pass, cut_hz: 7000}\nitems:"
+    lab.write(text.replace("items:", anchors), "dark")
+    tones = sum(np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) for hertz in (200, 700, 1900)) / 20
+    for item in ("song", "talk"):
+        content = wav(lab.folder / "dark.wav", tones[None].astype(np.float32))
+        lab.ask("POST", f"studies/dark/files?file=target-{item}.wav", 201, content=content)
+    cuts = next(one["cuts"] for one in lab.build("dark")["findings"] if one["cuts"])
+    page = enter(visitor(), address, "#try?study=dark")
+    page.get_by_role("button", name=f"Use {cuts[0]:g} and {cuts[1]:g} Hz").click()
+    expect(page.locator(".build")).to_contain_text("changed since its audio was built")
+    study = lab.ask("GET", "studies/dark")["study"]
+    assert [one["cut_hz"] for one in study["anchors"]] == cuts
+    assert not [one for one in lab.build("dark")["findings"] if one["level"] == "error"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from made_studies import BEARER, OWNER, TEXT, TOKEN, Lab, sounds, wav
+from page_services import card, example
 from starlette.testclient import TestClient
 from study_takers import take
 
@@ -19,6 +20,7 @@ from separation.errors import UnknownTrial
 from separation.listening.exports import FORMATS
 from separation.listening.parts import KINDS, Anchor, Assignment, Item, Page, Question, System
 from separation.listening.screening import RULES
+from separation.statistics import FEWEST
 from separation.ui.listen_routes import listen_routes
 from separation.ui.study_metrics import read_metrics
 from separation.ui.study_routes import FOLDER, LARGEST, MAX_BODY, STATIC
@@ -134,12 +136,15 @@ def test_what_is_too_large_is_not_read(taken: Lab) -> None:
 
 @pytest.mark.parametrize("key", TEMPLATES)
 def test_a_template_makes_a_study_without_a_problem(lab: Lab, key: str) -> None:
+    lab.hub.cards["speakers"] = card("speakers", "Another", ("guitar", "vocals"))
     models = ["vocals", "speakers"]
     body = {"from": "template", "template": key, "name": key, "title": "A test", "items": ["swell"], "models": models}
     assert lab.ask("POST", "studies", 201, json=body) == {"name": key}
     study = lab.ask("GET", f"studies/{key}")
     assert study["problems"] == [] and study["title"] == "A test" and study["state"] == "draft"
-    assert [one["name"] for one in study["files"]] == ["swell-mixture.flac", "swell-part.flac"]
+    assert [one["name"] for one in study["files"]] == ["swell-mixture.flac", "swell-part.flac"] and not study["absent"]
+    assert [one["source"] for one in study["study"]["items"]] == ["vocals"], "what both models give"
+    assert [field["name"] for page in study["study"]["pages"] for field in page["fields"]] == ["training"]
     assert lab.ask("GET", f"studies/{key}/try")["plan_error"] is None
     again = lab.owner.post(f"{OWNER}/studies", json=body)
     assert is_error(again, 422) and "one of that name" in again.json()["found"]
@@ -152,6 +157,26 @@ def test_what_a_template_needs(lab: Lab) -> None:
     assert is_error(lab.owner.post(f"{OWNER}/studies", json={**body, "items": ["swell"], "name": "../x"}), 422)
     assert lab.ask("GET", "studies") == {"studies": []}
     assert not list(lab.desk.folder.glob("*"))
+
+
+def test_recordings_and_models_of_a_template_fit_together(lab: Lab) -> None:
+    example(lab.folder / "examples" / "band", "A band", "vocals", 2, 6.0)  # of its true sources none is the model's
+    body = {
+        "from": "template",
+        "template": "mushra",
+        "name": "x",
+        "title": "X",
+        "items": ["swell"],
+        "models": ["vocals"],
+    }
+    refused = lab.owner.post(f"{OWNER}/studies", json={**body, "models": ["vocals", "speakers"]})
+    assert is_error(refused, 422) and "Voice & music: vocals, accompaniment" in refused.json()["found"]
+    refused = lab.owner.post(f"{OWNER}/studies", json={**body, "items": ["swell", "band"]})
+    assert is_error(refused, 422) and "“A band” has no true vocals" in refused.json()["found"]
+    needs = {one["key"]: one["target"] for one in lab.ask("GET", "study-choices")["templates"]}
+    assert needs["mushra"] and not needs["ab"]
+    lab.ask("POST", "studies", 201, json={**body, "items": ["swell", "band"], "template": "ab"})
+    assert lab.ask("GET", "studies/x")["problems"] == []
 
 
 def test_form_and_text_say_the_same(lab: Lab) -> None:
@@ -228,6 +253,22 @@ def test_one_of_webmushras_loads_as_it_is(lab: Lab) -> None:
     assert [one["files"] for one in study["systems"]] == [{study["items"][0]["id"]: f"files/c{i}.wav"} for i in (1, 2)]
 
 
+def test_files_of_one_name_in_folders_of_webmushras_get_their_folders_names(lab: Lab) -> None:
+    pages = "".join(
+        f"- {{type: mushra, id: {item}, reference: {item}/ref.wav, createAnchor35: true, createAnchor70: true, "
+        f"stimuli: {{C1: {item}/c1.wav}}}}\n"
+        for item in ("a", "b")
+    )
+    text = f"testname: Old test\ntestId: old_test\npages:\n{pages}"
+    name = lab.ask("POST", "studies", 201, json={"from": "text", "text": text, "name": "x"})["name"]
+    study = lab.ask("GET", f"studies/{name}")
+    assert [one["target"] for one in study["study"]["items"]] == ["files/a-ref.wav", "files/b-ref.wav"]
+    assert study["absent"] == [f"files/{one}.wav" for one in ("a-ref", "b-ref", "a-c1", "b-c1")]
+    content = wav(lab.folder / "made.wav", sounds()["first-song.wav"])
+    added = lab.ask("POST", f"studies/{name}/files", 201, params={"file": "b-ref.wav"}, content=content)
+    assert added["absent"] == [f"files/{one}.wav" for one in ("a-ref", "a-c1", "b-c1")]
+
+
 def test_a_study_that_comes_with_the_app_is_copied(lab: Lab) -> None:
     shipped = lab.folder / "shipped" / "voices"
     shipped.mkdir(parents=True)
@@ -279,7 +320,10 @@ def test_from_a_text_to_an_open_study(lab: Lab) -> None:
     assert is_error(lab.owner.get(f"{OWNER}/studies/voices/preview?page=0"), 422)
     ready = lab.build()
     assert ready["tasks"]["build"]["status"] == "done" and ready["audio"]["items"] == 2 and ready["missing"] == []
-    assert ready["plan"]["listeners"] == 4 and ready["pages"][0]["title"] == "1. Consent"
+    assert ready["plan"]["listeners"] == 4 and ready["pages"][0]["title"] == "1. Consent" and ready["matched"]
+    assert ["No dry run was done" in one for one in ready["doubts"]] == [True], (
+        "a launch is not kept from, but warned of"
+    )
     assert is_error(lab.owner.post(f"{OWNER}/studies/voices/launch", json={"was": "another"}), 422)
     assert lab.ask("POST", "studies/voices/launch", json={"was": ready["was"]})["state"] == "open"
     assert lab.stranger.get("/listen/voices").status_code == 200
@@ -312,6 +356,10 @@ def test_the_dry_run_tells_whether_the_truth_is_found(lab: Lab) -> None:
     assert task["status"] == "done", task["error"]
     result = task["result"]
     assert sum(result["listeners"].values()) == 12 and result["verdicts"]
+    told = lab.ask("GET", "studies/voices/try")
+    assert told["doubts"] == ([] if result["ok"] else ["In the dry run the report did not recover the truth."])
+    lab.ask("PUT", "studies/voices/text", json={"text": f"{TEXT}# changed\n", "was": told["was"]})
+    assert lab.ask("GET", "studies/voices/try")["doubts"] == ["The study was changed since its dry run."]
     assert {(one["a"], one["b"]) for one in result["recovered"]} >= {("first", "second")}
 
 
@@ -366,7 +414,9 @@ def test_who_is_where(taken: Lab) -> None:
     live = taken.ask("GET", "studies/voices/live")
     assert live["listeners"]["done"] == 3 and live["listeners"]["planned"] == 4 and live["listeners"]["free"] == 0
     assert [one["state"] for one in live["sessions"]] == ["active", "finished", "finished", "finished"]
-    assert live["sessions"][0]["page"] == 2 and live["sessions"][0]["name"] == "listener-3"
+    assert live["sessions"][0]["page"] == 2 and live["sessions"][0]["panel"] == "listener-3"
+    excluded = taken.ask("GET", "studies/voices/results")["analysis"]["screening"]["excluded"]
+    assert {one["name"] for one in live["sessions"]} == {name[:10] for name in excluded}, "called alike on both pages"
     (counts,) = live["counts"]
     assert counts["title"] == "How good is it?"
     assert {one["label"]: one["ratings"] for one in counts["conditions"]} == {
@@ -374,6 +424,7 @@ def test_who_is_where(taken: Lab) -> None:
         "The second": 7,
         "reference": 7,
     }
+    assert {one["planned"] for one in counts["conditions"]} == {8}, "two recordings, four places"
     assert live["screened"]["listeners"] == 4
 
 
@@ -383,6 +434,8 @@ def test_results_with_and_without_each_rule(taken: Lab) -> None:
     assert own["analysis"]["kept"] == 0, "they took no time at all"
     alone = {one["name"]: one["alone"] for one in own["rules"]}
     assert alone["too_fast"] == 4 and alone["never_played"] == 0
+    lacking = {one["name"] for one in own["rules"] if not one["applies"]}
+    assert lacking >= {"gold", "traps", "headphones", "jnd", "retest"} and "too_fast" not in lacking
     free = taken.ask("GET", "studies/voices/results?rules=")
     assert free["analysis"]["kept"] == 4 and free["analysis"]["screening"]["excluded"] == {}
     (judged,) = free["analysis"]["questions"]
@@ -417,7 +470,9 @@ def test_reports(taken: Lab) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_export_can_be_fetched_and_is_gone(taken: Lab, format: str) -> None:
+    formats = {one["name"]: one["lacks"] for one in taken.ask("GET", "studies/voices/results")["formats"]}
     response = taken.owner.get(f"{OWNER}/studies/voices/export?format={format}")
+    assert (response.status_code == 200) == (formats[format] == ""), "the page knows which cannot be fetched"
     exports = taken.services.settings.exports
     assert not [path for path in exports.rglob("*") if path.is_file()]
     if response.status_code == 422:  # a format may not be able to say what this study asks
@@ -489,6 +544,7 @@ def test_the_page_knows_every_word_of_a_study() -> None:
     assert words_in("shared.js", "const KINDS") == set(KINDS)
     assert words_in("shared.js", "const PAGES") == set(Page.model_fields["kind"].annotation.__args__)  # type: ignore[union-attr]
     assert words_in("form.js", "const ANCHORS") == set(Anchor.model_fields["kind"].annotation.__args__)  # type: ignore[union-attr]
+    assert f"const FEWEST = {FEWEST};" in (FOLDER / "results.js").read_text(encoding="utf-8")
     assert words_in("form.js", "const DESIGNS") == set(Assignment.model_fields["design"].annotation.__args__)  # type: ignore[union-attr]
 
 

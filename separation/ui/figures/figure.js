@@ -42,6 +42,17 @@ function resolved(value, style) {
   return value;
 }
 
+/** A text in lines of about so many letters, broken at its spaces; three at most. */
+function inLines(text, letters) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last && last.length + 1 + word.length > letters) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines.length > 3 ? `${lines.slice(0, 3).join("<br>")} …` : lines.join("<br>");
+}
+
 function shown(value) {
   if (value === null || value === undefined) return "–";
   return typeof value === "number" ? String(Math.round(value * 1000) / 1000) : value;
@@ -191,6 +202,7 @@ class EarshotFigure extends HTMLElement {
       Object.assign(data[0].colorbar, { orientation: "h", y: 1.01, yanchor: "bottom", x: 0.5, xanchor: "center", thickness: 10, len: 0.8 });
       Object.assign(still, { height: layout.height + 40, margin: { ...layout.margin, r: 12, t: 56 } });
     }
+    if (small) this.narrow(still);
     this.plot.style.height = `${still.height}px`;
     await Plotly.react(this.plot, data, still, config);
     if (!this.drawn) {
@@ -198,6 +210,13 @@ class EarshotFigure extends HTMLElement {
       this.plot.on("plotly_click", ({ points }) => this.hasAttribute("cells") && this.choose(this.at(points[0])));
     }
     this.frame();
+  }
+
+  /** Break long names beside the rows and below the axis into lines: on a phone they would leave no room for the figure. */
+  narrow(layout) {
+    const { xaxis, yaxis } = layout;
+    if (yaxis?.ticktext) layout.yaxis = { ...yaxis, ticktext: yaxis.ticktext.map((name) => inLines(name, 16)) };
+    if (xaxis?.title?.text) layout.xaxis = { ...xaxis, title: { ...xaxis.title, text: inLines(xaxis.title.text, 26) } };
   }
 
   // -- cells

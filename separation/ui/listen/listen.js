@@ -8,7 +8,7 @@
 
 import { PageView } from "./layouts.js";
 import { Outbox, Refusal, ask, keyOf, randomId, read, write } from "./outbox.js";
-import { directionOf, h, icon, language, nameOf, nearest, newId, paragraphs, say, speak } from "./parts.js";
+import { announce, directionOf, h, icon, language, nameOf, nearest, newId, paragraphs, say, speak } from "./parts.js";
 
 const AGAIN = 2_000; // milliseconds between two tries of what the listener waits for
 const POLL = 15_000; // milliseconds between looks whether a paused study goes on
@@ -25,6 +25,7 @@ let outbox = null;
 let view = null;
 let page = null;
 let elsewhere = false; // the test goes on in another tab
+let nextLook = null;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -78,6 +79,14 @@ async function begin(wish = null) {
   return undefined;
 }
 
+/** Begin, or say why that cannot be. */
+function start() {
+  return begin().catch((error) => {
+    if (!(error instanceof Refusal)) throw error;
+    failed(error);
+  });
+}
+
 /** From now on this tab is the one that goes on with this session. */
 function enter(token) {
   if (!token || token === session) return;
@@ -99,6 +108,7 @@ function enter(token) {
 async function show(next) {
   view?.close();
   page = next;
+  announce("");
   await speak(nearest([page.language ?? "en"]));
   document.documentElement.lang = page.language ?? language;
   document.documentElement.dir = directionOf(page.language ?? language);
@@ -128,7 +138,7 @@ async function show(next) {
   view.tell({ kind: "did", what: "open", of: null, at: null, detail: { width: innerWidth, height: innerHeight, hidden: document.hidden } });
   showState();
   for (const marks of view.marks) marks.ready();
-  if (page.kind === "paused") setTimeout(look, POLL);
+  if (page.kind === "paused") lookLater();
 }
 
 /** Where we are: title, study, progress, languages. */
@@ -196,13 +206,22 @@ function another() {
   location.assign(location.pathname);
 }
 
-/** Whether a paused study goes on. */
+function lookLater() {
+  clearTimeout(nextLook);
+  nextLook = setTimeout(look, POLL);
+}
+
+/** Whether a paused study goes on; who came during the pause has no session yet, and begins. */
 async function look() {
   if (page?.kind !== "paused" || elsewhere) return;
+  if (!session) {
+    await start();
+    return;
+  }
   const answer = await insist(`s/${session}`);
   if (page?.kind !== "paused") return;
   if (answer.page.kind !== "paused") await show(answer.page);
-  else setTimeout(look, POLL);
+  else lookLater();
 }
 
 function foot() {
@@ -371,7 +390,4 @@ document.addEventListener("visibilitychange", () => {
 
 await speak(nearest([asked.get("lang"), ...(navigator.languages ?? [])].filter(Boolean)));
 document.documentElement.lang = language;
-begin().catch((error) => {
-  if (!(error instanceof Refusal)) throw error;
-  failed(error);
-});
+start();

@@ -98,5 +98,5 @@ export const clock = (seconds) => `${Math.floor(seconds / 60)}:${written(seconds
 /** Said by a screen reader when it has nothing else to say. */
 export function announce(text) {
   const region = document.querySelector(".spoken");
-  if (region) region.textContent = region.textContent === text ? `${text}\u00a0` : text;
+  if (region) region.textContent = text && region.textContent === text ? `${text}\u00a0` : text;
 }

@@ -190,7 +190,7 @@ function systems(state) {
     line: (row, path) => [
       words(state, row, "id", `${path}.id`, "Id"),
       words(state, row, "label", `${path}.label`, "Name in the report"),
-      words(state, row, "model", `${path}.model`, "Model of this installation", { list: "model-names", help: "or" }),
+      words(state, row, "model", `${path}.model`, "Model of this installation", { list: "model-names", help: "Or name audio files" }),
       typeof row.files === "string"
         ? words(state, row, "files", `${path}.files`, "Audio files", { placeholder: "files/mysystem-{item}.wav", list: "audio-files" })
         : h("p", { class: "quiet" }, `Files by item: ${Object.keys(row.files).join(", ")} (change them in the text)`),

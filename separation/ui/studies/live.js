@@ -79,11 +79,11 @@ function warningsOf(list) {
 }
 
 function countsOf(found) {
-  const most = Math.max(1, ...found.counts.flatMap((one) => one.conditions.map(({ ratings }) => ratings)));
+  const most = Math.max(1, ...found.counts.flatMap((one) => one.conditions.map(({ ratings, planned }) => Math.max(ratings, planned))));
   return h("section", { class: "card" }, h("h2", {}, "Answers by condition"),
     found.counts.length ? null : h("p", { class: "quiet" }, "Nothing was answered yet."),
     found.counts.map((one) => h("div", { class: "counted" }, h("h3", {}, one.title),
-      h("ul", { class: "bars" }, one.conditions.map((each) => h("li", {}, h("span", {}, each.label), h("i", { style: { "--part": `${(100 * each.ratings) / most}%` } }), h("b", {}, number(each.ratings))))))));
+      h("ul", { class: "bars" }, one.conditions.map((each) => h("li", {}, h("span", {}, each.label), h("i", { style: { "--part": `${(100 * each.ratings) / most}%` } }), h("b", {}, each.planned ? `${number(each.ratings)} of ${number(each.planned)}` : number(each.ratings))))))));
 }
 
 function powerOf(found) {
@@ -98,7 +98,7 @@ function peopleOf(found) {
     found.sessions.length ? h("div", { class: "scroll" }, h("table", { class: "people" },
       h("thead", {}, h("tr", {}, ["Listener", "Began", "Page", "State", "Minutes"].map((one) => h("th", { scope: "col" }, one)))),
       h("tbody", {}, found.sessions.map((one) => h("tr", {},
-        h("td", {}, h("code", {}, one.name)), h("td", {}, when(1000 * one.began)),
+        h("td", {}, h("code", {}, one.name), one.panel ? h("small", {}, `Panel: ${one.panel}`) : null), h("td", {}, when(1000 * one.began)),
         h("td", {}, h("span", { class: "where", style: { "--part": `${(100 * Math.min(one.page, one.of)) / Math.max(1, one.of)}%` } }, `${one.page} of ${one.of}`)),
         h("td", {}, h("span", { class: "tag", "data-state": one.state }, one.words), one.excluded ? h("small", {}, `Left out: ${one.excluded}`) : null),
         h("td", {}, number(one.minutes))))))) : h("p", { class: "quiet" }, "Nobody has come yet. Send the link above."));

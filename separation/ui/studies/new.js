@@ -29,8 +29,17 @@ function templateForm(choices, said) {
   let typed = false;
   name.oninput = () => (typed = true);
   title.oninput = () => typed || (name.value = slug(title.value));
-  const tick = (group, value, words, more, checked) =>
-    h("label", { class: "tick" }, h("input", { type: "checkbox", name: group, value, checked }), h("span", {}, words, more ? h("small", {}, more) : null));
+  const tick = (group, one, words, more, checked) => {
+    const box = h("input", { type: "checkbox", name: group, value: one, checked });
+    const why = h("small", { class: "why" });
+    return { box, element: h("label", { class: "tick" }, box, h("span", {}, words, h("small", {}, more), why)), off: (reason) => {
+      box.disabled = Boolean(reason);
+      if (reason) box.checked = false;
+      why.textContent = reason ?? "";
+    } };
+  };
+  const recordings = choices.examples.map((one, i) => ({ ...one, ...tick("items", one.id, one.title, `${number(one.duration)} s; sources: ${one.sources.join(", ")}`, i === 0) }));
+  const models = choices.models.map((one, i) => ({ ...one, ...tick("models", one.name, one.title, `${one.name}: ${one.sources.join(", ")}`, i === 0) }));
   const form = h("form", { class: "card" },
     h("h2", {}, "From a template"),
     h("div", { class: "templates", role: "radiogroup", "aria-label": "Template" }, choices.templates.map((one, i) =>
@@ -41,12 +50,14 @@ function templateForm(choices, said) {
       h("label", {}, "Name in the listeners' link", name)),
     h("div", { class: "pair" },
       h("fieldset", {}, h("legend", {}, "Recordings"),
-        choices.examples.map((one, i) => tick("items", one.id, one.title, `${number(one.duration)} s; sources: ${one.sources.join(", ")}`, i === 0)),
+        recordings.map(({ element }) => element),
         h("small", {}, "Your own are uploaded in the next step.")),
       h("fieldset", {}, h("legend", {}, "Models of this installation"),
-        choices.models.map((one, i) => tick("models", one.name, one.title, `${one.name}: ${one.sources.join(", ")}`, i === 0)),
+        models.map(({ element }) => element),
         h("small", {}, "Audio of other systems is uploaded in the next step; nothing of it needs to be a model."))),
     h("div", { class: "line end" }, h("button", { class: "button strong" }, "Make the study")));
+  form.onchange = () => fit(choices.templates.find(({ key }) => key === new FormData(form).get("template")), recordings, models);
+  form.onchange();
   form.onsubmit = (event) => {
     event.preventDefault();
     const sent = new FormData(form);
@@ -54,6 +65,20 @@ function templateForm(choices, said) {
     make(event.submitter, said, body);
   };
   return form;
+}
+
+/** Every system has every recording: models must share a source, and where a template needs the true one, recordings have it. */
+function fit(template, recordings, models) {
+  const ticked = models.filter(({ box }) => box.checked);
+  const shared = ticked.length ? ticked[0].sources.filter((source) => ticked.every(({ sources }) => sources.includes(source))) : [];
+  for (const one of models) {
+    const fits = !ticked.length || one.box.checked || one.sources.some((source) => shared.includes(source));
+    one.off(fits ? null : `Does not give ${shared.join(" or ")}, as what is ticked does.`);
+  }
+  for (const one of recordings) {
+    const fits = !template.target || !ticked.length || one.sources.some((source) => shared.includes(source));
+    one.off(fits ? null : `Has no true ${shared.join(" or ")}, which ${template.title} needs.`);
+  }
 }
 
 function fileForm(said) {

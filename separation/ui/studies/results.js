@@ -4,6 +4,7 @@ import { addressOf, ask, failure, fillIn, h, interval, many, number, percent } f
 import "../../../evaluate/figure.js";
 import { error, of, press, progressOf } from "./shared.js";
 
+const FEWEST = 10; // listeners, as `separation.statistics` has it
 const FIGURES = { interval: "Means and intervals", box: "Box", violin: "Violin", forest: "Differences", strength: "Strengths" };
 
 export async function resultsView(view, { study }) {
@@ -113,8 +114,10 @@ function files(found, study, on) {
       link(`${of(study.name, "report.md")}${query(on, { download: 1 })}`, "Report, Markdown", { download: true }),
       link(`${of(study.name, "report.zip")}${query(on)}`, "All with pictures, zip", { download: true })),
     h("p", { class: "quiet" }, "The report names every rule, anchor, gain, version and seed. The data below is always everything, whatever is screened."),
-    h("ul", { class: "formats" }, Object.entries(found.formats).map(([format, [title, about]]) =>
-      h("li", {}, h("strong", {}, title), h("p", { class: "quiet" }, about), link(`${of(study.name, "export")}?format=${format}`, `Download ${title}`, { download: true })))));
+    h("ul", { class: "formats" }, found.formats.map(({ name, title, about, lacks }) =>
+      h("li", {}, h("strong", {}, title), h("p", { class: "quiet" }, about), lacks
+        ? [h("button", { type: "button", class: "button", disabled: true }, `Download ${title}`), h("small", {}, `Not here: ${lacks}.`)]
+        : link(`${of(study.name, "export")}?format=${name}`, `Download ${title}`, { download: true })))));
 }
 
 function judged(one, found, study, on) {
@@ -170,6 +173,7 @@ function pairs(one, key) {
   return h("div", {}, h("h3", {}, "Differences between conditions"), one.family ? h("p", { class: "quiet" }, one.family) : null,
     table(["Pair", "Difference [95 %]", "p (Holm)", "Wilcoxon (Holm)", "Other songs", "Effect", "Listeners"], (tested.length ? tested : one.pairs).map((each) => pairRow(each, names)), { label: "Differences" }),
     tested.length && tested.length < one.pairs.length ? h("details", { "data-key": `${key}.pairs` }, h("summary", {}, `All ${one.pairs.length} pairs`), table(["Pair", "Difference [95 %]", "p (Holm)", "Wilcoxon (Holm)", "Other songs", "Effect", "Listeners"], one.pairs.map((each) => pairRow(each, names)), { label: "All pairs" })) : null,
+    one.pairs.some((each) => each.wilcoxon === null && each.listeners < FEWEST) ? h("p", { class: "quiet" }, `“–”: below ${FEWEST} listeners there is neither Wilcoxon's test nor an effect.`) : null,
     one.pairs.filter((each) => each.notice).map((each) => h("p", { class: "caution" }, `${names[each.a]} and ${names[each.b]}: ${each.notice}`)));
 }
 

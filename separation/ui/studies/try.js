@@ -21,12 +21,21 @@ export async function tryView(view, { study }) {
     const found = await ask(of(study.name, "try"));
     refresh(build, buildPart(found, start));
     refresh(preview, previewPart(found, study));
-    refresh(findings, findingsPart(found, study));
+    refresh(findings, findingsPart(found, study, use));
     refresh(dry, dryPart(found, start));
     refresh(launch, launchPart(found));
     clearTimeout(timer);
     if (found.busy) timer = setTimeout(() => look().catch(later), EVERY);
   }
+  /** Cut-offs that the check proposes, for the low and the mid anchor. */
+  const use = (cuts) => ({ currentTarget }) => press(currentTarget, said, failure, async () => {
+    said.replaceChildren();
+    const { study: fields, was } = await ask(of(study.name));
+    const lowPasses = fields.anchors.filter(({ kind }) => kind === "low_pass").sort((a, b) => (a.cut_hz ?? 3500) - (b.cut_hz ?? 3500));
+    lowPasses.forEach((one, i) => (one.cut_hz = cuts[i]));
+    await ask(of(study.name, "form"), { method: "PUT", body: { study: fields, was } });
+    await look();
+  });
   const later = () => (timer = setTimeout(() => look().catch(later), 5 * EVERY)); // a lost network or a restart
 
   function launchPart(found) {
@@ -39,10 +48,11 @@ export async function tryView(view, { study }) {
       h("h2", {}, "Launch"),
       found.missing.length
         ? h("div", {}, h("p", {}, "Before listeners can come:"), h("ul", { class: "bullets" }, found.missing.map((one) => h("li", {}, one))))
-        : h("p", {}, `${many(listeners, "place")} are planned. From then on the study stays as it is, and its link is open to whoever has it.`),
+        : h("p", {}, `${many(listeners, "place")} ${listeners === 1 ? "is" : "are"} planned. From then on the study stays as it is, and its link is open to whoever has it.`),
+      found.missing.length ? null : found.doubts.map((one) => h("p", { class: "caution" }, one)),
       h("div", { class: "line start" }, h("button", { type: "button", class: "button strong", disabled: found.missing.length > 0, onclick: ({ currentTarget }) => press(currentTarget, said, failure, async () => {
         const warnings = found.findings.filter(({ level }) => level === "warning").length;
-        const more = warnings ? ` The check has ${many(warnings, "warning")}, which belong into your report.` : "";
+        const more = [...found.doubts, ...(warnings ? [`The check has ${many(warnings, "warning")}, which belong into your report.`] : [])].map((one) => ` ${one}`).join("");
         if (!(await sure(`Launch “${study.title}”?`, `The link is open from now on, and the study cannot be changed any more.${more}`, "Launch it"))) return;
         await ask(of(study.name, "launch"), { method: "POST", body: { was: found.was } });
         location.hash = `#live?study=${study.name}`;
@@ -61,7 +71,7 @@ function buildPart(found, start) {
   const task = found.tasks.build;
   const busy = task.status === "waiting" || task.status === "running";
   const words = {
-    current: () => `Built: ${many(found.audio.stimuli, "sound")} of ${many(found.audio.items, "recording")}, ${number(found.audio.bytes / 1e6, 1)} MB, all of one rate, length and level.`,
+    current: () => `Built: ${many(found.audio.stimuli, "sound")} of ${many(found.audio.items, "recording")}, ${number(found.audio.bytes / 1e6, 1)} MB, ${found.matched ? "all of one rate, length and level" : "all of one rate and length, as loud as they were"}.`,
     old: () => "The study was changed since its audio was built.",
     none: () => "Nothing is built yet. The models run on the mixtures, anchors are made, everything is aligned to the sample and matched in level.",
   };
@@ -95,7 +105,8 @@ function previewPart(found, study) {
 
 // -- what is wrong
 
-function findingsPart(found, study) {
+function findingsPart(found, study, use) {
+  const cuts = found.findings.find((one) => one.cuts.length)?.cuts;
   const groups = Object.keys(LEVELS).map((level) => [level, found.findings.filter((one) => one.level === level)]).filter(([, list]) => list.length);
   return [
     h("h2", {}, "What the check found"),
@@ -106,6 +117,7 @@ function findingsPart(found, study) {
       h("summary", {}, h("strong", {}, LEVELS[level]), ` (${list.length})`),
       h("ul", {}, list.map((one) => h("li", {}, one.where ? h("b", {}, `${one.where}: `) : null, one.text))),
       level === "error" && !found.locked ? h("p", {}, h("a", { href: `#write?study=${study.name}` }, "Mend it in step 1, then build again")) : null)),
+    cuts && !found.locked ? h("div", { class: "line start" }, h("button", { type: "button", class: "button", onclick: use(cuts) }, `Use ${cuts[0]} and ${cuts[1]} Hz`), h("span", { class: "quiet" }, "as the cut-offs of the anchors; then build again.")) : null,
   ];
 }
 
@@ -130,8 +142,8 @@ function dryPart(found, start) {
 }
 
 function planWords(plan) {
-  const range = ([low, high], digits = 0) => (low === high ? number(low, digits) : `${number(low, digits)} to ${number(high, digits)}`);
-  return `The plan: ${many(plan.listeners, "listener")} with ${range(plan.trials)} trials each (about ${range(plan.minutes)} minutes); every condition of a recording gets ${range(plan.ratings)} answers. ${plan.notes.map((one) => `${one[0].toUpperCase()}${one.slice(1)}.`).join(" ")}`;
+  const range = (ends) => [...new Set(ends.map((end) => number(end, 0)))].join(" to "); // as they are written
+  return `The plan: ${many(plan.listeners, "listener")} with ${range(plan.trials)} ${plan.trials[1] === 1 ? "trial" : "trials"} each (about ${range(plan.minutes)} ${Math.round(plan.minutes[1]) === 1 ? "minute" : "minutes"}); every condition of a recording gets ${range(plan.ratings)} answers. ${plan.notes.map((one) => `${one[0].toUpperCase()}${one.slice(1)}.`).join(" ")}`;
 }
 
 function recovery(found, old) {

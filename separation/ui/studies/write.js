@@ -18,6 +18,7 @@ export async function writeView(view, { study, again }) {
       try {
         const answer = await ask(of(study.name, path), { method: "PUT", body: { ...body, was } });
         was = answer.was;
+        panel.lacks(answer.absent);
         said.replaceChildren();
         show(answer, fromText);
       } catch (error) {
@@ -66,7 +67,7 @@ export async function writeView(view, { study, again }) {
       }) }, "Write on in a copy"))
       : null,
     said,
-    panel,
+    panel.element,
     h("div", { class: "sides" },
       fields,
       h("section", { class: "card text" }, h("div", { class: "line" }, h("h2", {}, "The same as text"), status),
@@ -106,6 +107,7 @@ function download(name, text) {
 /** The study's own audio files: what is there, and a place to drop more. */
 function filesPanel(study, said, onchange) {
   const list = h("ul", { class: "files" });
+  const absent = h("div", { role: "status" });
   const choose = h("input", { type: "file", multiple: true, accept: "audio/*,.flac,.wav,.mp3,.ogg,.m4a", hidden: true });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" });
   const title = h("h2", {}, "");
@@ -115,11 +117,15 @@ function filesPanel(study, said, onchange) {
     fillIn(list, files.map((one) =>
       h("li", {}, h("code", {}, `files/${one.name}`), h("span", { class: "quiet" }, `${number(one.seconds, 1)} s · ${number(one.sample_rate / 1000, 1)} kHz · ${one.channels === 1 ? "mono" : one.channels === 2 ? "stereo" : many(one.channels, "channel")}`),
         study.locked ? null : h("button", { type: "button", class: "button small", "aria-label": `Delete ${one.name}`, onclick: ({ currentTarget }) => press(currentTarget, said, failure, async () => {
-          took((await ask(of(study.name, "files", one.name), { method: "DELETE" })).files);
+          took(await ask(of(study.name, "files", one.name), { method: "DELETE" }));
         }) }, "Delete"))));
   }
-  const took = (files) => {
+  const lacks = (names) => fillIn(absent, names.length
+    ? [h("strong", {}, `Named in the study, not here yet (${names.length})`), h("ul", { class: "files absent" }, names.map((name) => h("li", {}, h("code", {}, name))))]
+    : []);
+  const took = ({ files, absent: left }) => {
     show(files);
+    lacks(left);
     onchange(files);
   };
   async function add(chosen) {
@@ -127,7 +133,7 @@ function filesPanel(study, said, onchange) {
     try {
       for (const [i, file] of [...chosen].entries()) {
         const answer = await upload(`${of(study.name, "files")}?file=${encodeURIComponent(file.name)}`, file, (part) => (bar.value = (i + part) / chosen.length));
-        took(answer.files);
+        took(answer);
       }
       said.replaceChildren();
     } catch (error) {
@@ -138,9 +144,9 @@ function filesPanel(study, said, onchange) {
     }
   }
   choose.onchange = () => add(choose.files);
-  const panel = h("details", { class: "card uploads", open: !study.files.length }, h("summary", {}, title),
+  const panel = h("details", { class: "card uploads", open: !study.files.length || study.absent.length > 0 }, h("summary", {}, title),
     h("p", { class: "quiet" }, "Mixtures, true sources, and what other systems made of them. Name one file an item, and “files/mysystem-{item}.wav” finds them all."),
-    list,
+    list, absent,
     study.locked ? null : h("div", { class: "line start" }, h("button", { type: "button", class: "button", onclick: () => choose.click() }, "Add files"), bar, h("span", { class: "quiet" }, "or drop them here"), choose));
   panel.ondragover = (event) => !study.locked && event.preventDefault();
   panel.ondrop = (event) => {
@@ -148,5 +154,6 @@ function filesPanel(study, said, onchange) {
     if (!study.locked && event.dataTransfer.files.length) add(event.dataTransfer.files);
   };
   show(study.files);
-  return panel;
+  lacks(study.absent);
+  return { element: panel, lacks };
 }
