@@ -1,6 +1,6 @@
 """Make the bundled examples again from the Debian packages they come from.
 
-    python -m tools.make_examples --packages ROOT [--output assets/examples] [--lessons assets/lessons]     # needs pyworld
+    python -m tools.make_examples --packages ROOT [--output assets/examples] [--lessons assets/lessons]
 
 ROOT is where the packages are unpacked (``dpkg -x PACKAGE.deb ROOT``), or ``/`` where they are installed. Each example is
 a folder with the mixture, its true stems (FLAC, 16 bit) and `example.json`; the mixture is the sum of the stems, sample by
@@ -22,7 +22,6 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from separation.audio import resample
-from tools.singing import sing
 
 Samples = NDArray[np.float64]
 
@@ -47,28 +46,6 @@ MOON = "astronaut monster rocket planet star hotel sign radar satellite robot ea
 LESSON_RATE = 16000  # Hz, what models that learn from clips hear
 LESSON_CLIP = 12.0  # s, of each source
 PIZZA = "anchovy bacon cheese cucumber mushroom olive onion oregano pepper pepperoni pineapple salami tomato broccolli"
-
-
-CHOIR_RATE, CHOIR_BEAT = 22050, 0.72  # Hz, s
-CHOIR: dict[str, tuple[str, str, str]] = {
-    "soprano": (
-        "en tv_train tv_car moon_moonwalker", "English",
-        "72 74 72 69 70 69 67:2 69 70 72 74:.5 72:.5 70 67 65:2",
-    ),
-    "alto": (
-        "uk tux-guitar tv_shop egypt_pyramid moon_earth robot_workshop_foot", "Ukrainian",
-        "65 65 65 64 65 65:.5 62:.5 64:2 65 65:.5 67:.5 69 65 62 64 60:2",
-    ),
-    "tenor": (
-        "sl moon_earth ball egypt_well pizzeria_onion egypt_oasis", "Slovenian",
-        "57 58 57:.5 58:.5 60 62 60 60:2 60 62 60 58 55:.5 57:.5 58 57:2",
-    ),
-    "bass": (
-        "wa moon_monsse tv_velo oraye egypt_palmi pizzeria_tomate", "Walloon",
-        "53 46:.5 48:.5 50 57:.5 55:.5 53 50 48:2 53 52:.5 50:.5 53 46 43 48 41:2",
-    ),
-}  # fmt: skip
-"""Voice -> who and which words, language, and the line: MIDI numbers of a beat each unless a colon says how long."""
 
 
 @dataclass(frozen=True)
@@ -256,44 +233,6 @@ def guitar_and_band(root: Path) -> Example:
     )
 
 
-def choir(root: Path) -> Example:
-    """Four speakers made to sing four lines of ours: one voice a part, each with its true track."""
-    stems, credits = {}, []
-    for seed, (voice, (words, language, line)) in enumerate(CHOIR.items()):
-        folder, *names = words.split()
-        spoken = [_trim(_to_mono(root / KTUBERLING / folder / f"{name}.ogg", CHOIR_RATE), CHOIR_RATE) for name in names]
-        sung = sing(spoken, CHOIR_RATE, [_note(text) for text in line.split()], CHOIR_BEAT, seed=seed)
-        stems[voice] = _fade(_level(sung, 0.1), CHOIR_RATE)
-        credits.append(
-            Credit(
-                f"{voice}.flac: {language} words, sung by a vocoder on notes of ours",
-                "KTuberling contributors (KDE): Albert Astals Cid, Éric Bischoff, Meni Livne and others",
-                *GPL_2,
-                f"Debian package ktuberling-data, sounds/{folder}",
-            )
-        )
-    return Example(
-        name="choir",
-        order=4,
-        title="A choir of four",
-        summary="Four voices sing single words at once, made from speech by a vocoder. They are told apart by what they sing.",
-        model="umss",
-        sample_rate=CHOIR_RATE,
-        stems=stems,
-        credits=(*credits, Credit("mixture.flac: the sum of the four", "Earshot", *GPL_2, "the four above")),
-    )
-
-
-def _note(text: str) -> tuple[int, float]:
-    midi, _, beats = text.partition(":")
-    return int(midi), float(beats or 1)
-
-
-def _to_mono(path: Path, rate: int) -> Samples:
-    samples, found = sf.read(path, always_2d=True)
-    return resample(samples.mean(axis=1)[None].astype(np.float32), found, rate).T.astype(np.float64)
-
-
 def two_voices(root: Path) -> Lesson:
     """A woman and a man: other words of both to learn from, and both at once."""
     woman, man = root / KTUBERLING / "en", root / KTUBERLING / "wa"
@@ -431,7 +370,7 @@ def main() -> None:
     parser.add_argument("--lessons", type=Path, default=Path("assets/lessons"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for make in (voice_over_music, two_speakers, guitar_and_band, choir):
+    for make in (voice_over_music, two_speakers, guitar_and_band):
         example = make(arguments.packages)
         write(example, arguments.output / example.name)
         logging.getLogger(__name__).info("%s", arguments.output / example.name)
