@@ -21,9 +21,20 @@ from separation.errors import Busy, DiskFull, JobError, SeparationError, Unknown
 
 COMMON = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 PRIVATE = {**COMMON, "Cache-Control": "private, no-store"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""No script but our own files, whatever people wrote; and no other site may put the page into a frame, under its buttons."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def own_page(html: str) -> Response:
+    """A page of ours that is none of Gradio's."""
+    headers = {**PRIVATE, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    return Response(html, headers=headers, media_type="text/html")
 
 
 class NotHere(JobError): ...

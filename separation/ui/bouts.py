@@ -51,7 +51,7 @@ from separation.ui.contenders import BASELINE, Task, hub_name, tasks
 from separation.ui.examples import Example, read_examples
 from separation.ui.frame import Services
 from separation.ui.matched import Prepared, levelled, prepare, samples_16
-from separation.ui.rating_trials import _require_quota, drop_exports
+from separation.ui.rating_trials import drop_exports, require_quota
 from separation.ui.takes import Making, Recording, Takes, read_sound, tracks_of
 
 FRESH = 5.0
@@ -511,7 +511,7 @@ class Bouts:
         recording = self.takes.get(bout.recording)
         self._ratings.keep(trial.id)
         try:
-            _require_quota(self._services.settings.clips)
+            require_quota(self._services.settings.clips)
             for entry in bout.sounds.values():
                 self._clips.put(levelled(read_sound(recording.folder / entry["file"]), float(entry["gain"])))
         except SeparationError:

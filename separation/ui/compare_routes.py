@@ -43,6 +43,7 @@ from separation.ui.answers import (
     Endpoint,
     NotHere,
     byte_range,
+    own_page,
     packed,
     packed_json,
     require_same_site,
@@ -67,11 +68,6 @@ STATIC = {
     "switcher.js": (FOLDER.with_name("listen"), "text/javascript"),
     "theme.css": (STYLE.parent, "text/css"),
 }
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""No script but our own files, whatever a recording is called."""
 MAX_BODY = 16 * 1024
 MOST_EVENTS = 100
 """In one request."""
@@ -153,9 +149,8 @@ class _Pages:
     def page(self, request: Request) -> Response:
         text = (FOLDER / "compare.html").read_text(encoding="utf-8")
         owner = bool(self._services.settings.owner_token)
-        headers = {**PRIVATE, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
         content = text.replace("{{header}}", header_html("Compare", owner=owner))
-        return Response(content, headers=headers, media_type="text/html")
+        return own_page(content)
 
     def static(self, request: Request) -> Response:
         """The page's own files, from a fixed table."""

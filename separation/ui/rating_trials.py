@@ -243,7 +243,7 @@ class Trials:
             return
         self._ratings.keep(trial.id)
         try:
-            _require_quota(self._services.settings.clips)
+            require_quota(self._services.settings.clips)
             for role, track in _roles(trial.served).items():
                 if self._clips.put(_clip(job, trial.served, track)) != trial.clips[role]:
                     raise RatingError("Keep what was rated", f"{track} is not what was served", "Rate it again")
@@ -351,7 +351,7 @@ def _require_served(trial: Trial, event: Event) -> None:
         )
 
 
-def _require_quota(folder: Path) -> None:
+def require_quota(folder: Path) -> None:
     used = sum(path.stat().st_size for path in _files(folder))
     if used > CLIPS_QUOTA:
         raise DiskFull(

@@ -58,7 +58,17 @@ from separation.ratings.records import LABELS, SCALES
 from separation.ratings.standings import standings
 from separation.ratings.store import Stored, Withdrawn
 from separation.signals import Signal
-from separation.ui.answers import COMMON, PRIVATE, BadQuery, Endpoint, NotHere, require_same_site, threaded, with_body
+from separation.ui.answers import (
+    COMMON,
+    PRIVATE,
+    BadQuery,
+    Endpoint,
+    NotHere,
+    own_page,
+    require_same_site,
+    threaded,
+    with_body,
+)
 from separation.ui.frame import Services, header_html
 from separation.ui.marked import MarkedSeconds
 from separation.ui.owner_access import Access, Locked, SignedOut, TooManyGuesses, Wrong
@@ -73,11 +83,6 @@ STATIC = {
     "ratings.css": (FOLDER, "text/css"),
     "theme.css": (STYLE.parent, "text/css"),
 }
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""No script but our own files, whatever a comment holds; and no other site may put the page into a frame, under its buttons."""
 MAX_BODY = 4096
 MOST = 200
 """Trials on one page."""
@@ -197,8 +202,7 @@ class _Pages:
 
     def page(self, request: Request) -> Response:
         page = owner_page(FOLDER / "ratings.html", "Ratings", ("earshot ratings stats", "earshot ratings export"))
-        headers = {**PRIVATE, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-        return Response(page, headers=headers, media_type="text/html")
+        return own_page(page)
 
     def static(self, request: Request) -> Response:
         """The page's own files, from a fixed table."""

@@ -47,10 +47,21 @@ from separation.listening.plans import feasibility
 from separation.listening.screening import RULES
 from separation.listening.study import Problem, words
 from separation.statistics import listeners_needed, power, smallest_difference
-from separation.ui.answers import COMMON, PRIVATE, BadQuery, Endpoint, NotHere, finite, packed_json, threaded, with_body
+from separation.ui.answers import (
+    COMMON,
+    PRIVATE,
+    BadQuery,
+    Endpoint,
+    NotHere,
+    finite,
+    own_page,
+    packed_json,
+    threaded,
+    with_body,
+)
 from separation.ui.examples import read_examples
 from separation.ui.owner_access import Access
-from separation.ui.ratings import POLICY, Answering, owner_page, owners_only
+from separation.ui.ratings import Answering, owner_page, owners_only
 from separation.ui.study_desk import MOST_TEXT, TASKS, Desk, Draft
 from separation.ui.study_preview import Previews
 from separation.ui.study_results import Findings
@@ -149,8 +160,7 @@ class _Pages:
 
     def page(self, request: Request) -> Response:
         page = owner_page(FOLDER / "studies.html", "Studies", ("earshot study",))
-        headers = {**PRIVATE, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-        return Response(page, headers=headers, media_type="text/html")
+        return own_page(page)
 
     def static(self, request: Request) -> Response:
         """The page's own files, from a fixed table."""
